@@ -1,0 +1,6 @@
+"""One row a customer: what is known of her on the as-of date."""
+
+from retention.histories.habits import Habits
+from retention.histories.history import Histories, History
+
+__all__ = ["Histories", "History", "Habits"]
