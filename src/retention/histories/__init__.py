@@ -2,5 +2,6 @@
 
 from retention.histories.habits import Habits
 from retention.histories.history import Histories, History
+from retention.histories.summarize import summarize
 
-__all__ = ["Histories", "History", "Habits"]
+__all__ = ["Histories", "History", "Habits", "summarize"]

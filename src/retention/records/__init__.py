@@ -1,9 +1,24 @@
 """Logs as they come in, as columns, and what was wrong with them."""
 
+from retention.records.doctor import Diagnosis, doctor
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
-from retention.records.quality import Quality
+from retention.records.quality import Quality, RowsSetAside, SetAside
+from retention.records.reading import read_transactions
+from retention.records.roles import guess_roles
 from retention.records.touches import Touches
 from retention.records.transactions import TransactionLog
 
-__all__ = ["TransactionLog", "Quality", "Amounts", "Touches", "Consents"]
+__all__ = [
+    "read_transactions",
+    "TransactionLog",
+    "Quality",
+    "SetAside",
+    "RowsSetAside",
+    "Amounts",
+    "Touches",
+    "Consents",
+    "doctor",
+    "Diagnosis",
+    "guess_roles",
+]

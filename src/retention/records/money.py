@@ -54,7 +54,7 @@ class Amounts:
         for decimals in range(MAX_DECIMALS + 1):
             scaled = array * 10.0**decimals
             whole = np.rint(scaled)
-            if decimals == MAX_DECIMALS or np.all(np.abs(scaled - whole) <= 1e-9 * np.maximum(1.0, np.abs(scaled))):
+            if decimals == MAX_DECIMALS or np.all(np.abs(scaled - whole) <= 4e-15 * np.abs(scaled)):
                 break
         if array.size and np.max(np.abs(whole)) > _LIMIT:
             raise _too_large()
@@ -93,6 +93,11 @@ class Amounts:
         decimals = max(self.decimals, other.decimals)
         return Amounts(self.at_scale(decimals) - other.at_scale(decimals), decimals)
 
+    def refuse_overflow(self) -> None:
+        """Raise if some sum of these amounts might not fit into whole numbers of 64 bits."""
+        if self.minor.size and float(np.abs(self.minor.astype(np.float64)).sum()) > _LIMIT:
+            raise _too_large()
+
     def total(self, where: NDArray[np.bool_] | None = None) -> Decimal:
         """The exact sum."""
         minor = self.minor if where is None else self.minor[where]
@@ -123,7 +128,7 @@ def _checked(minor: list[int]) -> IntColumn:
 
 def _too_large() -> ReadError:
     return ReadError(
-        "an amount beyond what exact money can hold",
-        rule="amounts are finite and below 4e12 with six decimals (4e18 without)",
+        "amounts beyond what exact money can hold",
+        rule="amounts are finite and all of them together below 4e12 with six decimals (4e18 without)",
         remedy="set absurd amounts aside, or read the file in thousands",
     )

@@ -106,6 +106,20 @@ class TransactionLog(Table):
         )
         return attrs.evolve(log, provenance=log.provenance.with_notes(*notes))
 
+    def __attrs_post_init__(self) -> None:
+        """One length for all columns, and totals that exact sums can hold."""
+        lengths = {len(self.line), len(self.customers), len(self.at), len(self.revenue), len(self.margin)}
+        lengths |= {len(self.is_return), len(self.is_cancelled)}
+        lengths |= {len(c) for c in (self.orders, self.categories, self.channels, self.quantity) if c is not None}
+        if len(lengths) > 1:
+            raise ReadError(
+                f"a log with columns of lengths {sorted(lengths)}",
+                rule="all columns of a log have one length",
+                remedy="pass one value per line in every column",
+            )
+        self.revenue.refuse_overflow()
+        self.margin.refuse_overflow()
+
     def columns(self) -> dict[str, Any]:
         """The lines as columns: text written out, money as float."""
         table: dict[str, Any] = {

@@ -1,1 +1,8 @@
-""""""
+"""Simulated shops with planted truth: to test a method, or to rehearse a policy before it meets customers."""
+
+from retention.worlds.mess import Mess, Planted
+from retention.worlds.shop import Category, Persona, Shop
+from retention.worlds.truth import Future, Responses, Truth
+from retention.worlds.world import World
+
+__all__ = ["Shop", "Persona", "Category", "World", "Truth", "Future", "Responses", "Mess", "Planted"]

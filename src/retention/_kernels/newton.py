@@ -1,0 +1,59 @@
+"""Maximise a smooth function of a few variables by Newton steps, and say honestly whether it worked."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Optimum", "maximise"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Objective = Callable[[Vector], tuple[float, Vector, Matrix]]
+
+
+class Optimum(NamedTuple):
+    """Where the climb ended; ``decrement`` is the squared distance to the top in standard errors."""
+
+    point: Vector
+    value: float
+    gradient: Vector
+    hessian: Matrix
+    decrement: float
+    converged: bool
+
+
+def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps: int = 200) -> Optimum:
+    """Climb from ``start`` inside the box ``[-bound, bound]``; ``objective`` gives value, gradient and Hessian.
+
+    Newton's method with the signs of the curvature turned so that every step goes uphill, no step longer than 2,
+    halved while it does not gain. Meant for log-parameters: the box then spans twelve orders of magnitude. It has
+    converged when the Newton decrement is below 1e-12, with negative curvature in every direction and no
+    coordinate at the edge of the box: a ridge that rises for ever ends as not converged.
+    """
+    point = np.clip(np.asarray(start, dtype=np.float64), -bound, bound)
+    value, gradient, hessian = objective(point)
+    for _ in range(steps):
+        curvature, axes = np.linalg.eigh(hessian)
+        uphill = axes.T @ gradient
+        size = np.maximum(np.abs(curvature), 1e-8 * max(1.0, float(np.abs(curvature).max())))
+        step = axes @ (uphill / size)
+        decrement = float(uphill @ (uphill / size))
+        if decrement < 1e-12:
+            break
+        step *= min(1.0, 2.0 / float(np.abs(step).max()))
+        for _ in range(40):
+            candidate = np.clip(point + step, -bound, bound)
+            fresh = objective(candidate)
+            if fresh[0] > value - 1e-13 * abs(value) or not np.any(candidate != point):
+                break
+            step = step / 2
+        if not np.any(candidate != point):
+            break
+        point, (value, gradient, hessian) = candidate, fresh
+    curvature, axes = np.linalg.eigh(hessian)
+    uphill = axes.T @ gradient
+    decrement = float(np.sum(uphill**2 / np.maximum(np.abs(curvature), 1e-300)))
+    inside = bool(np.all(np.abs(point) < bound - 1e-9))
+    return Optimum(point, value, gradient, hessian, decrement, inside and decrement < 1e-9 and bool(curvature[-1] < 0))

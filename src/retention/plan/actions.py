@@ -1,0 +1,94 @@
+"""The built-in actions: what a small shop can do for a customer, with what it costs.
+
+Costs are starting values in the log's currency and in working hours; pass a strategy your own actions to change them
+(``attrs.evolve(CHECK_IN_CARD, money=2.20)``).
+"""
+
+from retention.domain import Action
+
+__all__ = [
+    "CHECK_IN_CALL",
+    "CHECK_IN_EMAIL",
+    "CHECK_IN_CARD",
+    "TIER_EMAIL",
+    "TIER_NOTE",
+    "THANK_CARD",
+    "THANK_IN_PERSON",
+    "THANK_CALL",
+    "ACTIONS",
+]
+
+CHECK_IN_CALL = Action(
+    name="check-in call",
+    kind="give",
+    channel="phone",
+    hours=0.2,
+    customer_benefit="someone asks how she is doing and puts right what went wrong",
+)
+CHECK_IN_EMAIL = Action(
+    name="check-in e-mail",
+    kind="give",
+    channel="email",
+    hours=0.02,
+    customer_benefit="is asked whether all is well, and can answer when she likes",
+)
+CHECK_IN_CARD = Action(
+    name="check-in card",
+    kind="give",
+    channel="post",
+    money=1.50,
+    hours=0.05,
+    customer_benefit="a hand-written line shows that she is missed",
+    needs_consent=False,
+)
+TIER_EMAIL = Action(
+    name="next-tier e-mail",
+    kind="ask",
+    channel="email",
+    hours=0.02,
+    customer_benefit="learns how little is missing to the better terms of the next tier",
+)
+TIER_NOTE = Action(
+    name="next-tier note",
+    kind="ask",
+    channel="in person",
+    hours=0.03,
+    customer_benefit="learns, in her parcel or at the counter, how little is missing to the next tier",
+    needs_consent=False,
+)
+THANK_CARD = Action(
+    name="thank-you card",
+    kind="thank",
+    channel="post",
+    money=1.50,
+    hours=0.05,
+    customer_benefit="is noticed and thanked",
+    needs_consent=False,
+)
+THANK_IN_PERSON = Action(
+    name="thank-you in person",
+    kind="thank",
+    channel="in person",
+    hours=0.05,
+    customer_benefit="is greeted by name and thanked at her next visit",
+    needs_consent=False,
+)
+THANK_CALL = Action(
+    name="thank-you call",
+    kind="thank",
+    channel="phone",
+    hours=0.15,
+    customer_benefit="is thanked in person, with nothing to sell",
+)
+
+ACTIONS = (
+    CHECK_IN_CALL,
+    CHECK_IN_EMAIL,
+    CHECK_IN_CARD,
+    TIER_EMAIL,
+    TIER_NOTE,
+    THANK_CARD,
+    THANK_IN_PERSON,
+    THANK_CALL,
+)
+"""All of them."""

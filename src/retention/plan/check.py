@@ -1,0 +1,132 @@
+"""An independent look at a finished plan: does it keep the rules, judged from the raw data alone?
+
+Written apart from the policies and the chooser and by other means (one row at a time, exact decimals), so that one
+mistake does not hide the other. It is slow and plain on purpose.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from retention.domain import Action
+from retention.plan.plan import Plan
+from retention.plan.situation import Situation
+
+__all__ = ["check"]
+
+
+def check(
+    plan: Plan,
+    situation: Situation,
+    *,
+    max_contacts: int = 2,
+    cap_days: int = 28,
+    gap_days: int = 7,
+    blocks: tuple[str, ...] = ("give", "ask", "thank"),
+) -> list[str]:
+    """What is wrong with a plan, a line a rule; an empty list if nothing is.
+
+    It checks consent, the do-not-contact list, open complaints, frequency cap and minimum gap (with the limits given;
+    the defaults are those of the built-in policies), both budgets, one row a customer in the base's order, that no
+    row is without a reason, and that the hold-out is the one that salt and share say. Lines give counts, never ids.
+    """
+    wrong: list[str] = []
+    ids = [str(who) for who in plan.customer_id]
+    if ids != [str(who) for who in situation.customer_id]:
+        wrong.append("rows: the plan does not have one row for each customer of the base, in its order")
+    if len(set(ids)) != len(ids):
+        wrong.append("one per customer: a customer has more than one row")
+    if plan.as_of != situation.as_of:
+        wrong.append("day: the plan is of another day than the situation")
+    contacts = [row for row in (plan.row(i) for i in range(len(plan))) if row["decision"] == "contact"]
+
+    faults: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+        "unknown action": lambda r: not _actions(r, plan),
+        "do-not-contact": lambda r: r["customer_id"] in situation.do_not_contact,
+        "open complaint": lambda r: r["customer_id"] in situation.open_complaints and r["kind"] in blocks,
+        "consent": lambda r: not _may(r, plan, situation),
+        "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,
+        "minimum gap": lambda r: gap_days > 0 and _touches(r, situation, gap_days) > 0,
+        "window": lambda r: r["opens"] is None or r["opens"] < situation.as_of or r["closes"] < r["opens"],
+        "gain": lambda r: not r["net"] > 0,
+        "hold-out": lambda r: _held(r["customer_id"], plan),
+        "costs": lambda r: (r["money"], r["hours"]) not in [(a.money, a.hours) for a in _actions(r, plan)],
+    }
+    for rule, broken in faults.items():
+        count = sum(1 for row in contacts if broken(row))
+        if count:
+            wrong.append(f"{rule}: {count} contacts break it")
+
+    for name, limit, spent in (
+        ("money", plan.budget.money, plan.spent_money),
+        ("hours", plan.budget.hours, plan.spent_hours),
+    ):
+        exact = sum((Decimal(str(row[name])) for row in contacts), Decimal(0))
+        if limit is not None and exact > Decimal(str(float(limit))):
+            wrong.append(f"budget: the contacts cost more {name} than there is")
+        # Spending is counted in millionths, each contact rounded up.
+        if not 0 <= Decimal(str(spent)) - exact + Decimal("1e-6") <= Decimal("1e-6") * (len(contacts) + 2):
+            wrong.append(f"budget: the {name} that the plan says it spends is not the sum over its contacts")
+
+    held = [row for row in (plan.row(i) for i in range(len(plan))) if row["decision"] == "hold-out"]
+    if not all(_held(row["customer_id"], plan) for row in held):
+        wrong.append("hold-out: a customer is held out whom salt and share do not hold out")
+    due = 1.0 - plan.holdout_share
+    if any(abs(row["probability"] - due) > 1e-12 for row in contacts + held):
+        wrong.append("hold-out: a probability is not what the share of the hold-out leaves")
+    if any(not str(reason).strip() for reason in plan.reason):
+        wrong.append("reason: a row says neither why nor why not")
+    if not set(plan.decision.tolist()) <= {"contact", "hold-out", "none"}:
+        wrong.append("decision: a row has one that does not exist")
+    return wrong
+
+
+def _actions(row: Mapping[str, Any], plan: Plan) -> list[Action]:
+    return [a for a in plan.actions if (a.name, a.channel, a.kind) == (row["action"], row["channel"], row["kind"])]
+
+
+def _may(row: Mapping[str, Any], plan: Plan, situation: Situation) -> bool:
+    """Whether every consent that the action needs is on file."""
+    return all(
+        _consented(row["customer_id"], action, situation) for action in _actions(row, plan) if action.needs_consent
+    )
+
+
+def _consented(who: str, action: Action, situation: Situation) -> bool:
+    """Whether the latest record on file allows the channel for the purpose; a withdrawal wins a tie."""
+    if situation.consents is None:
+        return False
+    best: tuple[dt.date, bool] | None = None
+    for record in _rows_for(who, situation.consents.customer_id):
+        one = situation.consents.row(record)
+        day = one["at"] or dt.date.min
+        if (one["channel"], one["purpose"]) == (action.channel, action.purpose) and day <= situation.as_of:
+            claim = (day, not one["granted"])
+            best = claim if best is None else max(best, claim)
+    return best is not None and not best[1]
+
+
+def _touches(row: Mapping[str, Any], situation: Situation, days: int) -> int:
+    """Outbound contacts in the ``days`` days that end today; one without a date counts."""
+    first = situation.as_of - dt.timedelta(days=days - 1)
+    count = 0
+    for record in _rows_for(str(row["customer_id"]), situation.touches.customer_id):
+        one = situation.touches.row(record)
+        if one["direction"] != "in" and (one["at"] is None or one["at"] >= first):
+            count += 1
+    return count
+
+
+def _rows_for(who: str, ids: np.ndarray) -> list[int]:
+    return [int(i) for i in np.flatnonzero(ids == who)]
+
+
+def _held(who: str, plan: Plan) -> bool:
+    digest = hashlib.blake2b(f"{plan.salt}|{who}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # In exact fractions: the first 53 bits are below the share.
+    return Fraction(int.from_bytes(digest, "big") >> 11, 2**53) < Fraction(plan.holdout_share)

@@ -1,0 +1,361 @@
+"""From all that is known to a plan: strategies propose, policies veto, the chooser chooses, the plan says why."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from retention.domain import Action
+from retention.errors import PlanError
+from retention.frames.table import IntColumn, Provenance, TextColumn
+from retention.histories import Histories
+from retention.plan.budget import Budget
+from retention.plan.choose import Choice, choose
+from retention.plan.holdout import holdout_draws
+from retention.plan.memory import Memory
+from retention.plan.plan import NOTHING_MEASURED, Considered, Plan
+from retention.plan.policies import NO_CONSENT_DATA, built_in_policies
+from retention.plan.proposals import ContactPolicy, OutreachStrategy, Proposals
+from retention.plan.reasons import reasons
+from retention.plan.situation import Situation
+from retention.plan.strategies import built_in_strategies
+from retention.plan.vetoes import VetoTable, gate
+from retention.records.permissions import Consents
+from retention.records.touches import Touches
+from retention.tiers.tiering import Tiering
+from retention.timing.outlook import Outlook
+from retention.value.valuation import Valuation
+
+__all__ = ["make_plan", "plan_for", "situate"]
+
+
+def make_plan(
+    histories: Histories,
+    valuation: Valuation,
+    outlook: Outlook,
+    tiering: Tiering,
+    *,
+    budget: Budget,
+    strategies: Sequence[OutreachStrategy] | None = None,
+    policies: Sequence[ContactPolicy] | None = None,
+    journal: Memory | None = None,
+    touches: Touches | None = None,
+    consents: Consents | None = None,
+    complaints: Iterable[str] = (),
+    do_not_contact: Iterable[str] = (),
+    attributes: Mapping[str, Any] | None = None,
+    holdout: float = 0.1,
+    salt: str = "retention",
+    seed: int = 0,
+    as_of: dt.date | None = None,
+) -> Plan:
+    """Whom to contact with what, when and why, within budgets of money and hours; and for all others why not.
+
+    ``strategies`` and ``policies`` are objects; None means the built-in ones. ``journal`` and ``touches`` give the
+    contacts so far; both together count. ``consents`` None means that no consent data exist: channels that need
+    consent stay closed. ``complaints`` and ``do_not_contact`` are customer ids. ``holdout`` is the share of customers
+    whom the plan leaves alone, the same ones every night for one ``salt``. ``seed`` breaks ties. ``as_of`` is the day
+    of the histories unless they have none.
+
+    Errors: :class:`PlanError` if the tables are of different customers, there is no day, the journal's hold-out is
+    another one, or a strategy fails. A policy that fails is no error: it lets nothing through, and the plan notes it.
+    Until an effect is measured every gain rests on assumptions, which ``plan.assumptions`` lists.
+
+    Example:
+        >>> from retention.plan import examples
+        >>> plan = make_plan(*examples.small_base(), budget=Budget(money=5, hours=1), holdout=0)
+        >>> plan.decision.tolist(), plan.spent_money
+        (['contact', 'none', 'none'], 1.5)
+    """
+    situation = situate(
+        histories,
+        valuation,
+        outlook,
+        tiering,
+        journal=journal,
+        touches=touches,
+        consents=consents,
+        complaints=complaints,
+        do_not_contact=do_not_contact,
+        attributes=attributes,
+        as_of=as_of,
+    )
+    used = journal.holdout() if journal is not None else None
+    if used is not None and (float(used[0]), str(used[1])) != (float(holdout), salt):
+        raise PlanError(
+            f"holdout={holdout!r} and salt={salt!r}, but the journal uses {used[0]!r} and {used[1]!r}",
+            rule="a hold-out is kept from night to night, or nothing can be proved",
+            remedy="pass the journal's holdout and salt, or start another journal",
+        )
+    return plan_for(
+        situation, budget=budget, strategies=strategies, policies=policies, holdout=holdout, salt=salt, seed=seed
+    )
+
+
+def situate(
+    histories: Histories,
+    valuation: Valuation,
+    outlook: Outlook,
+    tiering: Tiering,
+    *,
+    journal: Memory | None = None,
+    touches: Touches | None = None,
+    consents: Consents | None = None,
+    complaints: Iterable[str] = (),
+    do_not_contact: Iterable[str] = (),
+    attributes: Mapping[str, Any] | None = None,
+    as_of: dt.date | None = None,
+) -> Situation:
+    """What is known on the plan's day: the tables, the contacts before that day, permissions and complaints.
+
+    Touches on or after the plan's day are left out (the same night gives the same plan when it is run again); touches
+    without a date stay, and count against a contact.
+    """
+    day = as_of if as_of is not None else histories.as_of
+    if day is None:
+        raise PlanError(
+            "histories without an as-of date, and no as_of",
+            rule="a plan is made for a day, and the day is given, never read from the clock",
+            remedy="pass as_of=datetime.date(...)",
+        )
+    if histories.as_of not in (None, day):
+        raise PlanError(
+            f"as_of={day.isoformat()} with histories of {histories.as_of}",
+            rule="a plan is made for the day of its histories",
+            remedy="leave as_of out, or summarize the log on that day",
+        )
+    known = touches if touches is not None else Touches.none()
+    if journal is not None:
+        known = known.joined(journal.touches_before(day))
+    return Situation(
+        as_of=day,
+        histories=histories,
+        valuation=valuation,
+        outlook=outlook,
+        tiering=tiering,
+        touches=known.take(~(known.at >= np.datetime64(day, "D"))),
+        consents=consents,
+        open_complaints=_ids("complaints", complaints),
+        do_not_contact=_ids("do_not_contact", do_not_contact),
+        attributes=dict(attributes or {}),
+    )
+
+
+def plan_for(
+    situation: Situation,
+    *,
+    budget: Budget,
+    strategies: Sequence[OutreachStrategy] | None = None,
+    policies: Sequence[ContactPolicy] | None = None,
+    holdout: float = 0.1,
+    salt: str = "retention",
+    seed: int = 0,
+) -> Plan:
+    """The plan for a situation; :func:`make_plan` is this after :func:`situate`."""
+    if not (isinstance(holdout, int | float) and 0.0 <= holdout < 1.0):
+        raise PlanError(
+            f"holdout={holdout!r}",
+            rule="the hold-out is a share of customers of at least 0 and below 1",
+            remedy="0.1 holds out one customer in ten",
+        )
+    ids = situation.customer_id
+    if len(np.unique(ids)) != len(ids):
+        raise PlanError(
+            "a base in which a customer appears twice",
+            rule="a plan has one row a customer",
+            remedy="summarize the log, or merge the rows of one customer",
+        )
+    proposers = built_in_strategies() if strategies is None else tuple(strategies)
+    reviewers = built_in_policies() if policies is None else tuple(policies)
+    proposals = Proposals.joined(_propose(strategy, situation) for strategy in proposers)
+    allowed, vetoes, notes = gate(reviewers, proposals, situation)
+    who = np.unique(proposals.base_row)
+    held = np.zeros(len(situation), dtype=bool)
+    held[who] = holdout_draws(ids[who].tolist(), salt) < holdout
+    choice = choose(proposals, allowed, budget=budget, held_out=held[proposals.base_row], seed=seed)
+    return _plan(
+        situation,
+        proposals,
+        vetoes,
+        choice,
+        budget=budget,
+        holdout=float(holdout),
+        salt=salt,
+        seed=seed,
+        notes=_notes(situation, reviewers, choice, proposals, notes),
+    )
+
+
+def _propose(strategy: OutreachStrategy, situation: Situation) -> Proposals:
+    """A strategy's proposals, once they are whole."""
+    name = getattr(strategy, "name", None) or type(strategy).__name__
+    try:
+        proposals = strategy.propose(situation)
+        fault = _fault(proposals, situation)
+    except Exception as error:
+        # The text of the exception may hold personal data; the cause is chained for whoever debugs the strategy.
+        raise PlanError(
+            f"the strategy {name!r} raised {type(error).__name__}",
+            rule="a strategy answers with proposals",
+            remedy="mend the strategy, or plan without it",
+        ) from error
+    if fault:
+        raise PlanError(
+            f"the strategy {name!r} answered with {fault}",
+            rule="proposals name customers of the base, actions, finite gains and a window from the plan's day on",
+            remedy="mend the strategy, or plan without it",
+        )
+    return proposals
+
+
+def _fault(proposals: object, situation: Situation) -> str:
+    if not isinstance(proposals, Proposals):
+        return f"a {type(proposals).__name__}, not Proposals"
+    if not len(proposals):
+        return ""
+    rows, ids = proposals.base_row, situation.customer_id
+    if rows.min() < 0 or rows.max() >= len(ids) or not np.array_equal(ids[rows], proposals.customer_id):
+        return "a base_row that is not the customer's"
+    if proposals.action.min() < 0 or proposals.action.max() >= len(proposals.actions):
+        return "an action that is not among its actions"
+    if not all(isinstance(action, Action) for action in proposals.actions):
+        return "an action that is no Action"
+    if not (np.isfinite(proposals.gain).all() and np.isfinite(proposals.gain_sd).all()):
+        return "a gain that is not a finite number"
+    if not ((proposals.opens >= np.datetime64(situation.as_of, "D")) & (proposals.closes >= proposals.opens)).all():
+        return "a window that is unknown, past, or closes before it opens"
+    if not np.isin(proposals.evidence, ("assumption", "measured")).all():
+        return "evidence that is neither 'assumption' nor 'measured'"
+    if (np.strings.str_len(np.strings.strip(proposals.reason)) == 0).any():
+        return "a proposal without a reason"
+    return ""
+
+
+def _ids(name: str, customer_ids: Iterable[str]) -> frozenset[str]:
+    if isinstance(customer_ids, str):
+        raise PlanError(
+            f"{name} is one text",
+            rule=f"{name} lists customer ids",
+            remedy=f"pass {name}=[...], even for one customer",
+        )
+    return frozenset(str(who) for who in customer_ids)
+
+
+def _notes(
+    situation: Situation,
+    policies: Sequence[ContactPolicy],
+    choice: Choice,
+    proposals: Proposals,
+    failures: tuple[str, ...],
+) -> tuple[str, ...]:
+    notes = [NOTHING_MEASURED, *failures]
+    if situation.consents is None:
+        notes.append(NO_CONSENT_DATA)
+    absent = sorted({p.name for p in built_in_policies()} - {p.name for p in policies})
+    if absent:
+        notes.append(f"this plan was made without the built-in policies: {', '.join(absent)}")
+    net = float(proposals.net[choice.chosen].sum())
+    notes.append(
+        f"the chooser is greedy: it reaches an expected net gain of {net:,.2f}, and no choice within the budgets "
+        f"could exceed {max(net, choice.best_possible):,.2f}"
+    )
+    return tuple(notes)
+
+
+def _plan(
+    situation: Situation,
+    proposals: Proposals,
+    vetoes: VetoTable,
+    choice: Choice,
+    *,
+    budget: Budget,
+    holdout: float,
+    salt: str,
+    seed: int,
+    notes: tuple[str, ...],
+) -> Plan:
+    n = len(situation)
+    picked = np.concatenate([choice.chosen, choice.held_out])
+    rows = proposals.base_row[picked]
+
+    def spread(values: Any, empty: Any) -> Any:
+        """Values of the picked proposals, in the base's order."""
+        values = np.asarray(values)
+        filled = np.full(n, empty, dtype=values.dtype if len(values) else np.asarray(empty).dtype)
+        filled[rows] = values
+        return filled
+
+    def of_action(attribute: str) -> Any:
+        return proposals.of_actions(attribute)[picked] if len(picked) else []
+
+    decision = np.full(n, "none", dtype="<U8")
+    decision[proposals.base_row[choice.chosen]] = "contact"
+    decision[proposals.base_row[choice.held_out]] = "hold-out"
+    money, hours = (np.asarray(proposals.of_actions(a), dtype=np.float64) for a in ("money", "hours"))
+    names = proposals.of_actions("name") if len(proposals) else np.zeros(0, dtype="<U1")
+    never = np.datetime64("NaT", "D")
+    return Plan(
+        customer_id=situation.customer_id,
+        decision=decision,
+        action=spread(names[picked], ""),
+        kind=spread(of_action("kind"), ""),
+        channel=spread(of_action("channel"), ""),
+        strategy=spread(proposals.strategy[picked], ""),
+        opens=spread(proposals.opens[picked], never),
+        closes=spread(proposals.closes[picked], never),
+        gain=spread(proposals.gain[picked], 0.0),
+        gain_sd=spread(proposals.gain_sd[picked], 0.0),
+        money=spread(money[picked], 0.0),
+        hours=spread(hours[picked], 0.0),
+        net=spread(proposals.net[picked], 0.0),
+        probability=np.where(decision == "none", 0.0, 1.0 - holdout),
+        evidence=spread(proposals.evidence[picked], ""),
+        reason=reasons(situation, proposals, vetoes, choice, budget=budget, holdout=holdout),
+        consent=spread(_consent(proposals, picked, situation), ""),
+        as_of=situation.as_of,
+        budget=budget,
+        spent_money=choice.spent_money,
+        spent_hours=choice.spent_hours,
+        holdout_share=holdout,
+        salt=salt,
+        seed=seed,
+        vetoes=vetoes,
+        assumptions=proposals.assumptions,
+        notes=notes,
+        currency=situation.histories.currency,
+        actions=proposals.actions,
+        considered=Considered(
+            customer_id=proposals.customer_id,
+            action=names,
+            strategy=proposals.strategy,
+            gain=proposals.gain,
+            gain_sd=proposals.gain_sd,
+            money=money,
+            hours=hours,
+            net=proposals.net,
+            fate=choice.fate,
+            reason=proposals.reason,
+        ),
+        provenance=Provenance(
+            as_of=situation.as_of.isoformat(),
+            data=situation.histories.provenance.data,
+            seed=seed,
+            version=situation.histories.provenance.version,
+            parameters={"money": budget.money, "hours": budget.hours, "holdout": holdout, "salt": salt},
+            notes=notes,
+        ),
+    )
+
+
+def _consent(proposals: Proposals, picked: IntColumn, situation: Situation) -> TextColumn:
+    """What allows each contact."""
+    status = np.full(len(picked), "none on file")
+    for index, action in enumerate(proposals.actions):
+        here = np.flatnonzero(proposals.action[picked] == index)
+        if not action.needs_consent:
+            status[here] = "not needed"
+        elif situation.consents is not None:
+            granted = situation.consents.granted_to(action.channel, on=situation.as_of, purpose=action.purpose)
+            status[here[np.isin(proposals.customer_id[picked[here]], sorted(granted))]] = "granted"
+    return status

@@ -1,0 +1,272 @@
+"""The plan: for every customer a decision and its reason, within the budgets."""
+
+import datetime as dt
+import hashlib
+import html
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from retention.domain import Action
+from retention.frames.table import DayColumn, FloatColumn, Table, TextColumn, column
+from retention.plan.budget import Budget
+from retention.plan.proposals import Assumption
+from retention.plan.vetoes import VetoCounts, VetoTable
+
+__all__ = ["Plan", "LeadList", "Considered", "Explanation"]
+
+NOTHING_MEASURED = "no effect has been measured yet; gains are assumptions"
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Considered(Table):
+    """One row a proposal, with what became of it."""
+
+    customer_id: TextColumn = column("who")
+    action: TextColumn = column("what was proposed")
+    strategy: TextColumn = column("who proposed it")
+    gain: FloatColumn = column("expected incremental margin, before the cost of the contact", unit="money")
+    gain_sd: FloatColumn = column("its standard deviation", unit="money")
+    money: FloatColumn = column("what the contact costs", unit="money")
+    hours: FloatColumn = column("attention it takes", unit="hours")
+    net: FloatColumn = column("gain less money", unit="money")
+    fate: TextColumn = column("'chosen', 'hold-out', 'vetoed', 'no gain', 'passed over' or 'budget'")
+    reason: TextColumn = column("why it was proposed, in words")
+
+    @classmethod
+    def none(cls) -> "Considered":
+        """Nothing was considered."""
+        text = ("customer_id", "action", "strategy", "fate", "reason")
+        empty: dict[str, Any] = {
+            f.name: np.zeros(0, dtype="<U1" if f.name in text else np.float64)
+            for f in attrs.fields(cls)
+            if f.metadata.get("column")
+        }
+        return cls(**empty)
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class LeadList(Table):
+    """One row a contact to make, best first; names and addresses stay where they are kept.
+
+    No row is without a reason and a consent status.
+    """
+
+    customer_id: TextColumn = column("who")
+    why: TextColumn = column("why she, in words")
+    action: TextColumn = column("what to do next")
+    amount: FloatColumn = column("expected incremental margin, before the cost of the contact", unit="money")
+    channel: TextColumn = column("how to reach her")
+    consent: TextColumn = column("'granted', 'not needed' or 'none on file'")
+    opens: DayColumn = column("first day of the window")
+    closes: DayColumn = column("last day of the window")
+    strategy: TextColumn = column("who proposed it")
+    evidence: TextColumn = column("'assumption' or 'measured'")
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the list for a spreadsheet; cells that look like formulas are made harmless."""
+        _write(self, path)
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Plan(Table):
+    """One row a customer of the base, in the base's order: what to do, or why nothing.
+
+    ``money`` and ``hours`` of a hold-out row are what the contact would have cost; ``spent_money`` and
+    ``spent_hours`` count contacts alone. ``probability`` is the chance of being contacted that the hold-out left
+    her with; a later proof needs it. ``measured_effect`` is None as long as no effect has been measured.
+    """
+
+    customer_id: TextColumn = column("who")
+    decision: TextColumn = column("'contact', 'hold-out' or 'none'")
+    action: TextColumn = column("what to do; empty if nothing")
+    kind: TextColumn = column("give, ask, thank or wait; empty if nothing")
+    channel: TextColumn = column("how to reach her; empty if nothing")
+    strategy: TextColumn = column("who proposed it; empty if nothing")
+    opens: DayColumn = column("first day of the window; NaT if nothing")
+    closes: DayColumn = column("last day of the window; NaT if nothing")
+    gain: FloatColumn = column("expected incremental margin, before the cost of the contact", unit="money")
+    gain_sd: FloatColumn = column("its standard deviation", unit="money")
+    money: FloatColumn = column("what the contact costs", unit="money")
+    hours: FloatColumn = column("attention it takes", unit="hours")
+    net: FloatColumn = column("gain less money", unit="money")
+    probability: FloatColumn = column("of being contacted, given the hold-out; 0 if not chosen")
+    evidence: TextColumn = column("'assumption' or 'measured'; empty if nothing")
+    reason: TextColumn = column("why, or why not, in words")
+    consent: TextColumn = column("'granted', 'not needed' or 'none on file'; empty if nothing", optional=True)
+
+    as_of: dt.date
+    budget: Budget
+    spent_money: float
+    spent_hours: float
+    holdout_share: float
+    salt: str
+    seed: int
+    vetoes: VetoTable
+    assumptions: tuple[Assumption, ...]
+    notes: tuple[str, ...]
+    currency: str | None
+    actions: tuple[Action, ...]
+    measured_effect: None = None
+    considered: Considered = attrs.field(factory=Considered.none)
+
+    @property
+    def contacts(self) -> "Plan":
+        """The rows to contact, the largest net gain first (ties by id)."""
+        rows = np.flatnonzero(self.decision == "contact")
+        return self.take(rows[np.lexsort((self.customer_id[rows], -self.net[rows]))])
+
+    def lead_list(self) -> LeadList:
+        """The contacts as a list to work through: who, why, what, how much, how, allowed by what, when."""
+        best = self.contacts
+        consent = best.consent if best.consent is not None else np.full(len(best), "none on file")
+        return LeadList(
+            customer_id=best.customer_id,
+            why=best.reason,
+            action=best.action,
+            amount=best.gain,
+            channel=best.channel,
+            consent=consent,
+            opens=best.opens,
+            closes=best.closes,
+            strategy=best.strategy,
+            evidence=best.evidence,
+            provenance=self.provenance,
+        )
+
+    def why(self, customer_id: object) -> "Explanation":
+        """Why this customer was, or was not, chosen: every proposal for her and every veto."""
+        row = self.row(self.position(customer_id))
+        who = row["customer_id"]
+        considered = self.considered.take(self.considered.customer_id == who)
+        return Explanation(
+            customer_id=who,
+            as_of=self.as_of,
+            decision=row["decision"],
+            action=row["action"],
+            reason=row["reason"],
+            considered=considered,
+            vetoes=self.vetoes.take(self.vetoes.customer_id == who),
+            stopped_by_budget=row["decision"] == "none" and bool(np.any(considered.fate == "budget")),
+            held_out=row["decision"] == "hold-out",
+            currency=self.currency,
+        )
+
+    def vetoes_by_policy(self) -> VetoCounts:
+        """How many proposals, and customers, each policy refused."""
+        policies = np.unique(self.vetoes.policy)
+        masks = [self.vetoes.policy == policy for policy in policies]
+        return VetoCounts(
+            policy=policies,
+            vetoes=np.asarray([mask.sum() for mask in masks], dtype=np.int64),
+            customers=np.asarray([len(np.unique(self.vetoes.customer_id[mask])) for mask in masks], dtype=np.int64),
+        )
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the plan for a spreadsheet; cells that look like formulas are made harmless."""
+        _write(self, path)
+
+    def fingerprint(self) -> str:
+        """A hash of the day and of all columns: equal on any machine for equal plans."""
+        digest = hashlib.blake2b(self.as_of.isoformat().encode(), digest_size=16)
+        for name, values in self.columns().items():
+            digest.update(f"|{name}:{len(values)}|".encode())
+            digest.update(_bytes(values))
+        return digest.hexdigest()
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What a reader must know, a line each."""
+        contacts, held, alone = (self.decision == d for d in ("contact", "hold-out", "none"))
+        unit = f" {self.currency}" if self.currency else ""
+        return (
+            f"plan of {self.as_of.isoformat()} for {len(self):,} customers: {int(contacts.sum()):,} contacts, "
+            f"{int(held.sum()):,} held out, {int(alone.sum()):,} left alone",
+            f"spent: {self.spent_money:,.2f}{unit} of {_limit(self.budget.money)}, "
+            f"{self.spent_hours:,.2f} hours of {_limit(self.budget.hours)}",
+            f"expected incremental margin after contact cost: {float(self.net[contacts].sum()):,.2f}{unit}",
+            NOTHING_MEASURED,
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what the contacts are expected to add up to, best first, and return the axes."""
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(7, 4), layout="constrained").subplots()
+        best = self.contacts
+        rank = np.arange(len(best) + 1)
+        ax.step(rank, np.concatenate([[0.0], np.cumsum(best.net)]), where="mid", color="#1f5a7a")
+        ax.set_xlabel("contacts, best first")
+        ax.set_ylabel("expected net gain" + (f" ({self.currency})" if self.currency else ""))
+        ax.set_title(f"{len(best):,} contacts of {self.as_of.isoformat()} ({NOTHING_MEASURED})", fontsize="medium")
+        ax.spines[["top", "right"]].set_visible(False)
+        return ax
+
+    def __repr__(self) -> str:
+        return "<Plan: " + "; ".join(self.summary) + ">"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.summary)
+        return f"<ul>{lines}</ul>{self.lead_list()._repr_html_()}"
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Explanation:
+    """One customer's part of a plan, told in full; ``str()`` gives the text."""
+
+    customer_id: str
+    as_of: dt.date
+    decision: str
+    action: str
+    reason: str
+    considered: Considered
+    vetoes: VetoTable
+    stopped_by_budget: bool
+    held_out: bool
+    currency: str | None = None
+
+    def __str__(self) -> str:
+        unit = f" {self.currency}" if self.currency else ""
+        head = f"customer {self.customer_id} on {self.as_of.isoformat()}: {self.decision}"
+        lines = [head + (f" ({self.action})" if self.action else ""), f"  {self.reason}"]
+        for p in (self.considered.row(i) for i in range(len(self.considered))):
+            lines.append(
+                f"  proposed by {p['strategy']}: {p['action']}, gain {p['gain']:,.2f} (sd {p['gain_sd']:,.2f}), "
+                f"cost {p['money']:,.2f}{unit} and {p['hours']:g} h, net {p['net']:,.2f}: {p['fate']}"
+            )
+        for v in (self.vetoes.row(i) for i in range(len(self.vetoes))):
+            lines.append(f"  refused by {v['policy']}: {v['action']} ({v['reason']})")
+        lines += ["  the budgets had no room for her"] if self.stopped_by_budget else []
+        lines += ["  she is in the hold-out"] if self.held_out else []
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {self.decision}, {len(self.considered)} proposals, {len(self.vetoes)} vetoes>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _limit(limit: float | None) -> str:
+    return "no limit" if limit is None else f"{limit:,.2f}"
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    """A column's content, whatever the width of its text or the byte order of the machine."""
+    if values.dtype.kind == "U":
+        encoded = [value.encode("utf-8", "surrogatepass") for value in values.tolist()]
+        return b"".join(len(one).to_bytes(4, "little") + one for one in encoded)
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[D]").astype("<i8").tobytes()
+    # Adding zero turns -0.0 into 0.0, which a reader cannot tell apart.
+    return (values + 0.0).astype("<f8").tobytes()
+
+
+def _write(table: Table, path: str | Path) -> None:
+    from retention.frames.export import write_csv
+
+    write_csv(table, path)

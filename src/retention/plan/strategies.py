@@ -1,0 +1,293 @@
+"""The built-in strategies: whom to contact with what, and what it may bring.
+
+Nobody has measured yet what these contacts bring. Each strategy therefore multiplies what is at stake with an assumed
+lift: an argument with a visible default, reported as an :class:`Assumption` with every plan that uses it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import field, frozen
+
+from retention.domain import Action
+from retention.errors import ConfigError
+from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn
+from retention.plan.actions import (
+    CHECK_IN_CALL,
+    CHECK_IN_CARD,
+    CHECK_IN_EMAIL,
+    THANK_CALL,
+    THANK_CARD,
+    THANK_IN_PERSON,
+    TIER_EMAIL,
+    TIER_NOTE,
+)
+from retention.plan.proposals import Assumption, OutreachStrategy, Proposals
+from retention.plan.situation import Situation
+
+__all__ = ["CheckIn", "NextTier", "ThankQuietBest", "built_in_strategies"]
+
+
+def _share(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    _number(instance, attribute, value)
+    if value > 1:
+        raise ConfigError(
+            f"{type(instance).__name__}({attribute.name}={value!r})",
+            rule="a share or a lift lies in [0, 1]",
+            remedy=f"give {attribute.name} a number from 0 to 1",
+        )
+
+
+def _number(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (np.isfinite(value) and value >= 0):
+        raise ConfigError(
+            f"{type(instance).__name__}({attribute.name}={value!r})",
+            rule="a number of zero or more, and finite",
+            remedy=f"give {attribute.name} such a number",
+        )
+
+
+def _lift(default: float) -> Any:
+    return field(default=default, validator=_share)
+
+
+def _action(default: Action) -> Any:
+    return field(default=default, validator=attrs.validators.instance_of(Action))
+
+
+@frozen(kw_only=True)
+class CheckIn:
+    """Check in with the overdue valuable: customers late on their own clock whose margin is at stake.
+
+    Gain of a contact = lift × margin at risk per day × days of the valuation's horizon: the lift is the assumed share
+    of that margin which would be lost without the contact and stays with it. Proposed for customers who are overdue,
+    alive with at least ``min_p_alive``, and in the upper ``value_share`` of the base by value. ``spread`` is one
+    standard deviation of belief as a share of the lift.
+    """
+
+    call_lift: float = _lift(0.10)
+    email_lift: float = _lift(0.03)
+    card_lift: float = _lift(0.05)
+    spread: float = field(default=0.5, validator=_number)
+    min_p_alive: float = field(default=0.05, validator=_share)
+    value_share: float = field(default=0.5, validator=_share)
+    call: Action = _action(CHECK_IN_CALL)
+    email: Action = _action(CHECK_IN_EMAIL)
+    card: Action = _action(CHECK_IN_CARD)
+    name: str = field(default="check-in-overdue", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """A call, an e-mail and a card for each overdue valuable customer."""
+        outlook, worth = situation.outlook, situation.valuation
+        stake = outlook.at_risk_per_day * _horizon(situation)
+        wanted = outlook.overdue & (outlook.p_alive >= self.min_p_alive) & (stake > 0) & np.isfinite(stake)
+        rows = np.flatnonzero(wanted & _top(worth.value, self.value_share))
+        offers = ((self.call, self.call_lift), (self.email, self.email_lift), (self.card, self.card_lift))
+        opens, closes = _window(situation, rows)
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            stake[rows],
+            offers,
+            spread=self.spread,
+            meaning="share of the margin at risk within the horizon that the contact keeps",
+            opens=opens,
+            closes=closes,
+            reasons=[f"{_rhythm(situation, i)}; {_worth(situation, i)}" for i in rows.tolist()],
+        )
+
+
+@frozen(kw_only=True)
+class NextTier:
+    """Show the next tier to those within reach of it.
+
+    Gain of a contact = lift × expected margin missing to the next tier: the lift is the assumed chance that the
+    contact brings it. Proposed for customers who are not overdue, alive with at least ``min_p_alive``, miss at most
+    ``reach`` of the next tier's floor, and whose next purchase window opens within ``ahead_days``.
+    """
+
+    email_lift: float = _lift(0.05)
+    note_lift: float = _lift(0.05)
+    spread: float = field(default=0.5, validator=_number)
+    reach: float = field(default=0.2, validator=_share)
+    min_p_alive: float = field(default=0.5, validator=_share)
+    ahead_days: float = field(default=28, validator=_number)
+    email: Action = _action(TIER_EMAIL)
+    note: Action = _action(TIER_NOTE)
+    name: str = field(default="next-tier-within-reach", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """An e-mail and a note for each customer within reach."""
+        outlook, tiering = situation.outlook, situation.tiering
+        missing, floor = tiering.to_next, tiering.score + tiering.to_next
+        near = (missing > 0) & np.isfinite(missing) & (missing <= self.reach * floor)
+        alive = ~outlook.overdue & (outlook.p_alive >= self.min_p_alive)
+        ahead = (outlook.window_opens_at - np.datetime64(situation.as_of, "D")).astype(np.float64)
+        soon = np.isnat(outlook.window_opens_at) | (ahead <= self.ahead_days)
+        rows = np.flatnonzero(near & alive & soon)
+        opens, closes = _window(situation, rows)
+        reasons = [
+            f"{_money(missing[i], situation)} of expected margin short of the tier {tiering.next_tier[i]} "
+            f"({_money(floor[i], situation)}); {_rhythm(situation, i)}"
+            for i in rows.tolist()
+        ]
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            missing[rows],
+            ((self.email, self.email_lift), (self.note, self.note_lift)),
+            spread=self.spread,
+            meaning="chance that the contact brings the margin missing to the next tier",
+            opens=opens,
+            closes=closes,
+            reasons=reasons,
+        )
+
+
+@frozen(kw_only=True)
+class ThankQuietBest:
+    """Thank the quiet best: customers worth the most who come seldom and hear little.
+
+    Gain of a contact = lift × expected margin within the valuation's horizon: the lift is the assumed growth of that
+    margin. Proposed for the top ``value_share`` of the base by expected margin, with at most ``max_orders_per_year``
+    orders a year (over at least a year), at most ``max_touches`` outbound contacts in the last 365 days, and alive
+    with at least ``min_p_alive``. The window is the next ``window_days`` days: thanks need no occasion.
+    """
+
+    card_lift: float = _lift(0.03)
+    in_person_lift: float = _lift(0.03)
+    call_lift: float = _lift(0.05)
+    spread: float = field(default=0.5, validator=_number)
+    value_share: float = field(default=0.1, validator=_share)
+    max_orders_per_year: float = field(default=2.0, validator=_number)
+    max_touches: int = field(default=1, validator=_number)
+    min_p_alive: float = field(default=0.2, validator=_share)
+    window_days: int = field(default=28, validator=_number)
+    card: Action = _action(THANK_CARD)
+    in_person: Action = _action(THANK_IN_PERSON)
+    call: Action = _action(THANK_CALL)
+    name: str = field(default="thank-the-quiet-best", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """A card, a word in person and a call for each of the quiet best."""
+        worth, per_year = situation.valuation.expected_margin, situation.orders_per_year
+        touched = _touches_in_a_year(situation)
+        quiet = (per_year <= self.max_orders_per_year) & (touched <= self.max_touches)
+        alive = situation.outlook.p_alive >= self.min_p_alive
+        rows = np.flatnonzero(quiet & alive & (worth > 0) & np.isfinite(worth) & _top(worth, self.value_share))
+        today = np.datetime64(situation.as_of, "D")
+        reasons = [
+            f"among the best {self.value_share:.0%} with {_money(worth[i], situation)} of expected margin in "
+            f"{_horizon(situation):.0f} days, but quiet: {per_year[i]:.1f} orders a year and "
+            f"{touched[i]} contacts in the last 365 days"
+            for i in rows.tolist()
+        ]
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            worth[rows],
+            ((self.card, self.card_lift), (self.in_person, self.in_person_lift), (self.call, self.call_lift)),
+            spread=self.spread,
+            meaning="share by which the contact raises the expected margin within the horizon",
+            opens=np.full(len(rows), today),
+            closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
+            reasons=reasons,
+        )
+
+
+def built_in_strategies() -> tuple[OutreachStrategy, ...]:
+    """All built-in strategies with their defaults: what a plan uses when none are named."""
+    return (CheckIn(), NextTier(), ThankQuietBest())
+
+
+def _proposals(
+    strategy: str,
+    situation: Situation,
+    rows: IntColumn,
+    stake: FloatColumn,
+    offers: Sequence[tuple[Action, float]],
+    *,
+    spread: float,
+    meaning: str,
+    opens: DayColumn,
+    closes: DayColumn,
+    reasons: list[str],
+) -> Proposals:
+    """Every offer to every row, gain = lift × stake."""
+    k = len(offers)
+    lifts = np.asarray([lift for _, lift in offers])
+    gain = np.repeat(stake, k) * np.tile(lifts, len(rows))
+    return Proposals(
+        customer_id=np.repeat(situation.customer_id[rows], k),
+        base_row=np.repeat(rows, k).astype(np.int64),
+        action=np.tile(np.arange(k, dtype=np.int64), len(rows)),
+        gain=gain,
+        gain_sd=gain * spread,
+        opens=np.repeat(opens, k),
+        closes=np.repeat(closes, k),
+        strategy=np.full(len(gain), strategy),
+        reason=np.repeat(np.asarray(reasons, dtype=np.str_), k),
+        evidence=np.full(len(gain), "assumption"),
+        actions=tuple(action for action, _ in offers),
+        assumptions=tuple(
+            Assumption(strategy=strategy, name=action.name, value=lift, spread=lift * spread, meaning=meaning)
+            for action, lift in offers
+        ),
+    )
+
+
+def _top(values: FloatColumn, share: float) -> BoolColumn:
+    """The upper share of the base; a value that ties with the last one in is in."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.zeros(len(values), dtype=bool)
+    mask: BoolColumn = values >= np.quantile(finite, 1.0 - share)
+    return mask
+
+
+def _horizon(situation: Situation) -> float:
+    days = situation.valuation.horizon_days
+    return days if np.isfinite(days) and days > 0 else 365.0
+
+
+def _window(situation: Situation, rows: IntColumn) -> tuple[DayColumn, DayColumn]:
+    """Her contact window, from today on, a week long at least; a window that is past or unknown opens today."""
+    today = np.datetime64(situation.as_of, "D")
+    opens, closes = situation.outlook.window_opens_at[rows], situation.outlook.window_closes_at[rows]
+    opens = np.where(np.isnat(opens) | (opens < today), today, opens)
+    least = opens + np.timedelta64(6, "D")
+    return opens, np.where(np.isnat(closes) | (closes < least), least, closes)
+
+
+def _touches_in_a_year(situation: Situation) -> IntColumn:
+    touches = situation.touches
+    recent = np.isnat(touches.at) | (touches.at >= np.datetime64(situation.as_of, "D") - np.timedelta64(365, "D"))
+    rows = situation.rows_of(touches.customer_id)
+    counts: IntColumn = np.bincount(rows[recent & (rows >= 0) & (touches.direction != "in")], minlength=len(situation))
+    return counts
+
+
+def _rhythm(situation: Situation, row: int) -> str:
+    """Her rhythm in words."""
+    outlook = situation.outlook
+    low, high, idle = outlook.gap_low_days[row], outlook.gap_high_days[row], outlook.idle_days[row]
+    if situation.histories.frequency[row] < 1 or not (np.isfinite(low) and np.isfinite(high)):
+        return f"came once, {idle:.0f} days ago"
+    usual = f"{low:.0f} to {high:.0f} days" if round(low) != round(high) else f"{high:.0f} days"
+    return f"usually comes every {usual}, silent for {idle:.0f}"
+
+
+def _worth(situation: Situation, row: int) -> str:
+    a_year = situation.outlook.margin_per_day[row] * 365.0
+    at_risk = situation.outlook.at_risk_per_day[row] * _horizon(situation)
+    return f"worth {_money(a_year, situation)} a year, {_money(at_risk, situation)} at risk"
+
+
+def _money(amount: Any, situation: Situation) -> str:
+    unit = f" {situation.histories.currency}" if situation.histories.currency else ""
+    return f"{amount:,.2f}{unit}" if abs(amount) < 10 else f"{amount:,.0f}{unit}"

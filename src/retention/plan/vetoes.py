@@ -1,0 +1,128 @@
+"""The gate: every policy reviews every proposal, every veto is written down, and a broken policy stops everything."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from retention.errors import PlanError
+from retention.frames.table import BoolColumn, IntColumn, Table, TextColumn, column
+from retention.plan.proposals import ContactPolicy, Proposals, Review
+from retention.plan.situation import Situation
+
+__all__ = ["VetoTable", "VetoCounts", "gate"]
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class VetoTable(Table):
+    """One row a veto: a proposal that three policies refuse has three rows."""
+
+    customer_id: TextColumn = column("who")
+    action: TextColumn = column("what was proposed")
+    channel: TextColumn = column("through which channel")
+    policy: TextColumn = column("who refused")
+    reason: TextColumn = column("why, in words")
+
+    @classmethod
+    def none(cls) -> "VetoTable":
+        """No vetoes."""
+        empty = np.zeros(0, dtype="<U1")
+        return cls(customer_id=empty, action=empty, channel=empty, policy=empty, reason=empty)
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class VetoCounts(Table):
+    """One row a policy."""
+
+    key = "policy"
+
+    policy: TextColumn = column("who refused")
+    vetoes: IntColumn = column("proposals refused", unit="count")
+    customers: IntColumn = column("customers concerned", unit="count")
+
+
+def gate(
+    policies: Sequence[ContactPolicy], proposals: Proposals, situation: Situation
+) -> tuple[BoolColumn, VetoTable, tuple[str, ...]]:
+    """Which proposals pass all policies, all vetoes, and notes on policies that failed.
+
+    Policies run in the order of their names and each sees all proposals. One that raises, or answers with anything
+    but a boolean and a text for each proposal, refuses everything it was asked about (it fails closed).
+    """
+    allowed = np.ones(len(proposals), dtype=bool)
+    parts: list[VetoTable] = []
+    notes: list[str] = []
+    names = np.asarray([a.name for a in proposals.actions], dtype=np.str_)
+    channels = np.asarray([a.channel for a in proposals.actions], dtype=np.str_)
+    for name, policy in _by_name(policies):
+        review, note = _ask(name, policy, proposals, situation)
+        notes += [note] if note else []
+        allowed &= review.allowed
+        refused = np.flatnonzero(~review.allowed)
+        if len(refused):
+            parts.append(
+                VetoTable(
+                    customer_id=proposals.customer_id[refused],
+                    action=names[proposals.action[refused]],
+                    channel=channels[proposals.action[refused]],
+                    policy=np.full(len(refused), name),
+                    reason=review.reason[refused],
+                )
+            )
+    if not parts:
+        return allowed, VetoTable.none(), tuple(notes)
+    columns: dict[str, Any] = {c: np.concatenate([part.columns()[c] for part in parts]) for c in parts[0].columns()}
+    return allowed, VetoTable(**columns), tuple(notes)
+
+
+def _by_name(policies: Sequence[ContactPolicy]) -> list[tuple[str, ContactPolicy]]:
+    named: dict[str, ContactPolicy] = {}
+    for policy in policies:
+        name = getattr(policy, "name", None)
+        if not isinstance(name, str) or not name.strip() or not callable(getattr(policy, "review", None)):
+            raise PlanError(
+                f"a policy of type {type(policy).__name__} without a name or without review()",
+                rule="a contact policy has a name and review(proposals, situation)",
+                remedy="see retention.plan.ContactPolicy",
+            )
+        if name in named:
+            raise PlanError(
+                f"two policies named {name!r}",
+                rule="each policy has its own name",
+                remedy="leave one of them out, or rename it",
+            )
+        named[name] = policy
+    return sorted(named.items())
+
+
+def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situation) -> tuple[Review, str]:
+    try:
+        fault, review = _read(policy.review(proposals, situation), len(proposals))
+    except Exception as error:
+        # The text of a stranger's exception may hold personal data: only its kind is told.
+        fault, review = f"raised {type(error).__name__}", None
+    if review is None:
+        reason = f"the policy {name!r} {fault}, and a policy that fails lets nothing through"
+        return Review.veto(np.ones(len(proposals), dtype=bool), reason), reason
+    silent = ~review.allowed & (np.strings.str_len(np.strings.strip(review.reason)) == 0)
+    if silent.any():
+        unexplained = f"the policy {name!r} refused and gave no reason"
+        review = Review(allowed=review.allowed, reason=np.where(silent, unexplained, review.reason))
+    return review, ""
+
+
+def _read(answer: object, n: int) -> tuple[str, Review | None]:
+    """The answer if it is a whole one, else what is wrong with it."""
+    if not isinstance(answer, Review):
+        return f"answered with a {type(answer).__name__}, not a Review", None
+    allowed, reason = np.asarray(answer.allowed), np.asarray(answer.reason)
+    if allowed.shape != (n,) or reason.shape != (n,):
+        return "answered for another number of proposals than it was asked about", None
+    if allowed.dtype != np.bool_:
+        return f"answered with {allowed.dtype} where True or False is asked for", None
+    if n and reason.dtype.kind != "U":
+        return f"gave reasons of {reason.dtype} where text is asked for", None
+    if np.ma.is_masked(answer.allowed):
+        return "left some proposals without an answer", None
+    return "", Review(allowed=allowed, reason=reason.astype(np.str_))

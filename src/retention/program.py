@@ -1,0 +1,393 @@
+"""The whole way in one call: names chosen in a configuration, one nightly run."""
+
+import datetime as dt
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+import numpy as np
+from attrs import field, frozen
+
+from retention.domain.days import as_day
+from retention.errors import ConfigError, nearest
+from retention.histories import Histories, summarize
+from retention.journal import Journal, Recorded
+from retention.lenses import Audit, audit
+from retention.plan import Budget, Plan
+from retention.plugins import Registry, open_registry
+from retention.records import Consents, Touches, TransactionLog, read_transactions
+from retention.records.lists import read_consents, read_customer_list, read_touches
+from retention.tiers import Tiering
+from retention.timing import Leak, Outlook, anticipate, leak
+from retention.value import Valuation
+from retention.verbs import appraise, assign_tiers, make_plan
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["Program", "Night"]
+
+_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "value": ("model", "horizon_days", "discount_rate", "interval"),
+    "timing": ("tail",),
+    "tiers": ("rule",),
+    "audit": ("period_days",),
+    "plan": ("strategies", "policies", "money", "hours", "holdout", "salt", "seed"),
+    "files": ("consents", "touches", "complaints", "do_not_contact"),
+    "output": ("folder", "journal", "as_of"),
+    "plugins": ("blocked",),
+}
+
+
+def _quiet(stage: str) -> None:
+    """Say nothing."""
+
+
+def _number(least: float, most: float = float("inf")) -> Any:
+    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is None and attribute.name in ("money", "hours"):
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigError(
+                f"{attribute.name} = {value!r}",
+                rule=f"a number from {least:g}" + ("" if most == float("inf") else f" to {most:g}"),
+                remedy=f"give {attribute.name} such a number",
+            )
+
+    return check
+
+
+def _names(value: Any) -> Any:
+    if value is None or isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    return tuple(value)
+
+
+def _name_list(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is not None and not isinstance(value, tuple):
+        raise ConfigError(
+            f"{attribute.name} = {value!r}",
+            rule="a list of names",
+            remedy=f"write {attribute.name} = ['name', ...], or leave it out for the built-in ones",
+        )
+
+
+@frozen(kw_only=True)
+class Program:
+    """What runs every night: where the receipts are, which stages by which names, what may be spent.
+
+    All fields have visible defaults; ``Program.load`` reads them from a TOML file. Plugins given in code are on
+    board beside the installed ones, and policies and strategies given in code are used in every plan of this
+    program without being named; value models and tiering rules given in code are used when named.
+
+    Example:
+        >>> Program(money=500, hours=8).model
+        'bg-nbd'
+    """
+
+    source: str | None = None
+    read: Mapping[str, Any] = field(factory=dict)
+    model: str = "bg-nbd"
+    horizon_days: float = field(default=365.0, validator=_number(1e-9))
+    discount_rate: float = field(default=0.10, validator=_number(0.0))
+    interval: float = field(default=0.90, validator=_number(0.01, 0.999))
+    tail: float = field(default=0.05, validator=_number(1e-6, 0.5))
+    rule: str = "margin-bands"
+    period_days: int = field(default=365, validator=_number(1))
+    strategies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
+    policies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
+    options: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    money: float | None = field(default=0.0, validator=_number(0.0))
+    hours: float | None = field(default=8.0, validator=_number(0.0))
+    holdout: float = field(default=0.1, validator=_number(0.0, 0.9))
+    salt: str = "retention"
+    seed: int = field(default=0, validator=_number(0))
+    consents: str | Consents | None = None
+    touches: str | Touches | None = None
+    complaints: str | tuple[str, ...] | None = field(default=None, converter=_names)
+    do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names)
+    folder: str = "retention-out"
+    journal: str | None = None
+    as_of: str = "last"
+    plugins: tuple[Any, ...] = field(default=(), converter=tuple)
+    blocked: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
+
+    @classmethod
+    def load(cls, path: "str | PathLike[str]", **overrides: Any) -> Self:
+        """A program from a TOML file; file names in it are relative to the file's own folder.
+
+        Raises:
+            ConfigError: the file is missing, is not TOML, or has a section, key or value that means nothing.
+        """
+        where = Path(path)
+        try:
+            raw = tomllib.loads(where.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(
+                f"configuration {where.name}: {type(error).__name__}: {error}".splitlines()[0],
+                rule="a program is a TOML file in UTF-8",
+                remedy="`retention demo` writes one to start from",
+            ) from None
+        return cls(**(_settings(raw, where) | overrides))
+
+    def open_plugins(self) -> Registry:
+        """Who is on board for this program."""
+        return open_registry(self.plugins, blocked=self.blocked)
+
+    def read_log(self, source: Any = None) -> TransactionLog:
+        """The transaction log, from the given source or the configured one."""
+        what = self.source if source is None else source
+        if what is None:
+            raise ConfigError(
+                "a program without receipts",
+                rule="a run needs a file or a frame of transactions",
+                remedy="set source in the [read] section, or pass one",
+            )
+        missing = [role for role in ("customer", "at") if role not in self.read]
+        if missing:
+            raise ConfigError(
+                f"[read] without {' and '.join(missing)}",
+                rule="the columns that hold the customer and the date are named",
+                remedy="add customer = '...' and at = '...' to the [read] section; `retention doctor FILE` suggests them",
+            )
+        try:
+            return read_transactions(what, **self.read)
+        except TypeError as error:
+            raise ConfigError(
+                f"[read]: {error}",
+                rule="the keys of [read] are the arguments of rt.read_transactions",
+                remedy="see its documentation",
+            ) from None
+
+    def run(
+        self,
+        log: TransactionLog | None = None,
+        *,
+        as_of: str | dt.date | None = None,
+        journal: Journal | None = None,
+        record: bool = True,
+        progress: Callable[[str], None] = _quiet,
+    ) -> "Night":
+        """One night: histories, audit, value, timing, tiers, plan; written to the journal if there is one.
+
+        Running the same night again changes nothing and says so (``night.recorded.already``).
+
+        Args:
+            log: the receipts; None reads the configured source.
+            as_of: the plan's day; None takes the configured one (``"last"`` is the last day of the log).
+            journal: where decisions are remembered; None keeps nothing.
+            record: whether to write the night into the journal, or only to go by what it holds.
+            progress: told the name of each stage as it begins.
+        """
+        progress("opening plugins")
+        registry = self.open_plugins()
+        if log is None:
+            progress("reading receipts")
+            log = self.read_log()
+        day = self.day(log, as_of)
+        touches = read_touches(self.touches) if isinstance(self.touches, str) else self.touches
+        seen = touches
+        if journal is not None:
+            remembered = journal.touches_before(day)
+            seen = remembered if touches is None else touches.joined(remembered)
+
+        progress("summing up histories")
+        base = summarize(log, as_of=day)
+        progress("auditing the customer base")
+        lenses = audit(log, as_of=day, period_days=self.period_days, touches=seen)
+        progress("appraising customers")
+        worth = appraise(
+            base,
+            model=self._make(registry, "value_model", self.model),
+            horizon_days=self.horizon_days,
+            discount_rate=self.discount_rate,
+            interval=self.interval,
+        )
+        progress("reading each customer's clock")
+        when = anticipate(base, tail=self.tail)
+        tiers = assign_tiers(base, worth, rule=self._make(registry, "tiering_rule", self.rule))
+        progress("planning contacts")
+        plan = make_plan(
+            base,
+            worth,
+            when,
+            tiers,
+            budget=Budget(money=self.money, hours=self.hours),
+            strategies=self._chosen(registry, "outreach_strategy", self.strategies),
+            policies=self._chosen(registry, "contact_policy", self.policies),
+            journal=journal,
+            touches=touches,
+            consents=read_consents(self.consents) if isinstance(self.consents, str) else self.consents,
+            complaints=_customers(self.complaints),
+            do_not_contact=_customers(self.do_not_contact),
+            holdout=self.holdout,
+            salt=self.salt,
+            seed=self.seed,
+            as_of=day,
+        )
+        recorded = None
+        if journal is not None and record:
+            progress("writing the journal")
+            recorded = journal.record(plan)
+            if not recorded.already:
+                registry.announce("retention_plan_made", plan=plan)
+        return Night(
+            as_of=day,
+            log=log,
+            base=base,
+            audit=lenses,
+            worth=worth,
+            when=when,
+            tiers=tiers,
+            plan=plan,
+            leak=leak(when, as_of=day, touches=seen),
+            recorded=recorded,
+        )
+
+    def day(self, log: TransactionLog, as_of: str | dt.date | None = None) -> dt.date:
+        """The plan's day: the one asked for, else the configured one; ``"last"`` is the last day of the log."""
+        asked = self.as_of if as_of is None else as_of
+        if asked != "last":
+            return as_day(asked)
+        if not len(log):
+            raise ConfigError(
+                "as_of = 'last' with a log that kept no lines",
+                rule="the last day of an empty log does not exist",
+                remedy="look at log.quality to see why every line was set aside, or give a date",
+            )
+        return as_day(log.day.max())
+
+    def _make(self, registry: Registry, kind: str, name: str) -> Any:
+        return registry.make(kind, name, **self.options.get(name, {}))
+
+    def _chosen(self, registry: Registry, kind: str, names: tuple[str, ...] | None) -> list[Any]:
+        """The stages chosen by name, and those that the host gave in code."""
+        given = [thing for thing in registry.host.get(kind, ()) if names is None or thing.name not in names]
+        own = [c[0].name for c in registry.providers[kind].values() if len(c) == 1 and c[0].source == "builtin"]
+        chosen = sorted(own) if names is None else names
+        return [self._make(registry, kind, name) for name in chosen] + given
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Night:
+    """All that one run found out and decided; nothing in it can be changed."""
+
+    as_of: dt.date
+    log: TransactionLog
+    base: Histories
+    audit: Audit
+    worth: Valuation
+    when: Outlook
+    tiers: Tiering
+    plan: Plan
+    leak: Leak
+    recorded: Recorded | None = None
+
+    def report(self, path: "str | PathLike[str]") -> Path:
+        """Write the night as one self-contained HTML page; needs the extra ``report``."""
+        from retention.report import render
+
+        where = Path(path)
+        _write(where, render(self))
+        return where
+
+    def save(self, folder: "str | PathLike[str]") -> dict[str, Path]:
+        """Write ``plan.csv`` (every customer), ``leads.csv`` (whom to contact) and ``report.html`` into a folder."""
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        paths = {"plan": where / "plan.csv", "leads": where / "leads.csv"}
+        self.plan.to_csv(paths["plan"])
+        self.plan.lead_list().to_csv(paths["leads"])
+        paths["report"] = self.report(where / "report.html")
+        return paths
+
+    def why(self, customer_id: object) -> Any:
+        """Why this customer was, or was not, chosen."""
+        return self.plan.why(str(customer_id))
+
+    def summary(self) -> dict[str, Any]:
+        """The night in a few plain JSON values."""
+        plan, currency = self.plan, self.log.currency
+        contacts = plan.decision == "contact"
+        return {
+            "as_of": self.as_of.isoformat(),
+            "currency": currency,
+            "lines_read": self.log.quality.rows_in,
+            "lines_kept": self.log.quality.rows_kept,
+            "customers": len(self.base),
+            "expected_margin": float(self.worth.expected_margin.sum()),
+            "horizon_days": self.worth.horizon_days,
+            "at_risk_per_day": self.leak.per_day,
+            "overdue_valuable_untouched": len(self.leak),
+            "contacts": int(contacts.sum()),
+            "held_out": int((plan.decision == "hold-out").sum()),
+            "vetoes": len(plan.vetoes),
+            "spent_money": float(plan.spent_money),
+            "spent_hours": float(plan.spent_hours),
+            "expected_gain_assumed": float(np.sum(plan.gain[contacts])),
+            "already_in_journal": None if self.recorded is None else self.recorded.already,
+            "plan_fingerprint": plan.fingerprint(),
+        }
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return f"<Night of {s['as_of']}: {s['customers']:,} customers, {s['contacts']:,} contacts planned>"
+
+    def _repr_html_(self) -> str:
+        return str(self.plan._repr_html_())
+
+
+def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """The keyword arguments of a program, from the sections of a TOML file."""
+    settings: dict[str, Any] = {}
+    known = {*_SECTIONS, "read", "options"}
+    for section, body in raw.items():
+        if section not in known:
+            raise ConfigError(
+                f"configuration {where.name}: section [{section}]",
+                rule="a section is one that a program knows",
+                remedy=nearest(section, known),
+            )
+        if not isinstance(body, dict):
+            raise ConfigError(
+                f"configuration {where.name}: {section} = {body!r}",
+                rule=f"[{section}] is a section with keys",
+                remedy=f"write [{section}] on a line of its own and its keys below",
+            )
+        if section == "options":
+            settings["options"] = body
+            continue
+        if section == "read":
+            settings["read"] = {key: value for key, value in body.items() if key != "source"}
+            if "source" in body:
+                settings["source"] = str(where.parent / body["source"])
+            continue
+        for key, value in body.items():
+            if key not in _SECTIONS[section]:
+                raise ConfigError(
+                    f"configuration {where.name}: {key} in section [{section}]",
+                    rule=f"a key of [{section}] is one that a program knows",
+                    remedy=nearest(key, _SECTIONS[section]),
+                )
+            is_file = (section == "files" or key in ("folder", "journal")) and isinstance(value, str)
+            settings[key] = str(where.parent / value) if is_file else value
+    return settings
+
+
+def _customers(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return read_customer_list(given) if isinstance(given, str) else given
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", newline="\n", dir=path.parent, delete=False, suffix=".part"
+    ) as part:
+        part.write(text)
+    os.replace(part.name, path)

@@ -1,0 +1,73 @@
+"""A night told in a terminal: what a shop owner wants to see, and nothing else."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retention.program import Night
+
+__all__ = ["tell"]
+
+_WIDTH = 100
+
+
+def tell(night: "Night", *, top: int = 5) -> str:
+    """The night in about thirty lines: at stake, where margin went, who is best, whom to contact, what is assumed."""
+    unit = f" {night.log.currency}" if night.log.currency else ""
+    quality, plan, worth = night.log.quality, night.plan, night.worth
+    share = dict(
+        zip(night.audit.concentration["top_percent"].tolist(), night.audit.concentration["share"].tolist(), strict=True)
+    )
+    aside = quality.rows_in - quality.rows_kept
+    paragraphs = [
+        f"The evening of {night.as_of}: {len(night.base):,} customers",
+        "",
+        _line(
+            "receipts",
+            f"{quality.rows_in:,} lines in, {quality.rows_kept:,} kept, {aside:,} set aside with a reason; "
+            f"money in {quality.money_in:,.2f}{unit}, kept {quality.money_kept:,.2f}{unit}",
+        ),
+        _line(
+            "at stake",
+            f"{night.leak.per_day:,.2f}{unit} of margin a day, through {len(night.leak):,} valuable customers who are "
+            "late on their own clock and whom nobody has touched in 90 days",
+        ),
+        _line("the year", night.audit.ledger.verdict()),
+        _line(
+            "the best",
+            f"the top 10 % bring {share[10]:.0%} of the margin; {len(night.audit.ranking.quiet_best):,} of the best "
+            "order at most twice a year and are easily forgotten",
+        ),
+        _line(
+            "the base",
+            f"expected to bring {worth.expected_margin.sum():,.0f}{unit} of margin in the next "
+            f"{worth.horizon_days:.0f} days ({worth.model})",
+        ),
+        _line("the plan", "; ".join(plan.summary[1:])),
+        "",
+    ]
+    leads = plan.lead_list()
+    for i in range(min(top, len(leads))):
+        lead = leads.row(i)
+        paragraphs.append(
+            _wrapped(
+                f"{i + 1:3}. {lead['customer_id']}: {lead['action']}, {lead['opens']} to {lead['closes']}, "
+                f"gain {lead['amount']:,.0f}{unit} ({lead['evidence']})",
+                "     ",
+            )
+        )
+        paragraphs.append(_wrapped(f"     {lead['why']}", "     "))
+    if len(leads) > top:
+        paragraphs.append(f"     and {len(leads) - top:,} more")
+    paragraphs += ["", *(_line("note", note) for note in (*night.log.provenance.notes, *plan.notes))]
+    if night.recorded is not None:
+        paragraphs.append(_line("journal", night.recorded.message))
+    return "\n".join(paragraphs)
+
+
+def _line(label: str, text: str) -> str:
+    return _wrapped(f"{label + ':':<10} {text}", " " * 11)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,84 @@
+"""When each customer is due, whether she is late on her own clock, and what is at stake each day."""
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from retention.errors import ConfigError
+from retention.frames.table import FloatColumn
+from retention.histories import Histories
+from retention.timing.outlook import Outlook
+from retention.timing.rhythm import Rhythm
+
+__all__ = ["anticipate"]
+
+_TEN_YEARS = 3650.0
+_DAYS_TO_ACT = 14
+
+
+def anticipate(
+    histories: Histories, *, rhythm: Rhythm | None = None, tail: float = 0.05, least_gaps: int = 2
+) -> Outlook:
+    """Each customer's usual gap, whether she is overdue *for her*, the window for the next contact, what is at stake.
+
+    A customer is overdue when a silence as long as hers would follow one of her purchases with a probability of at
+    most ``tail`` if she still came; customers with fewer than ``least_gaps`` gaps have no clock of their own and
+    are never called overdue. The window of a customer who is not overdue runs from the first to the third quartile
+    of her next purchase given her silence so far; that of an overdue one opens on the as-of date for two weeks.
+
+    ``margin_per_day`` is her margin per purchase day times her pace, the pace shrunk towards the base's by one gap of the base.
+    ``at_risk_per_day`` is that times the probability that she still comes, for overdue customers only: what leaves
+    if she does. Who has surely left no longer counts, because there is nothing left to lose.
+
+    Args:
+        histories: the base on the as-of date.
+        rhythm: given clocks; None fits them on this base.
+        tail: probability below which a silence is unusual; also the share of false alarms per gap.
+        least_gaps: gaps of her own that a customer needs before she can be overdue.
+
+    Example:
+        >>> base = Histories.from_arrays(frequency=[10, 10], recency_days=[70, 70], age_days=[77, 130],
+        ...     margin=[110, 110], gap_log_sum=[19.459, 19.459], gap_log_squares=[37.866, 37.866])
+        >>> anticipate(base)["overdue"].tolist()
+        [False, True]
+    """
+    if not 0.0 < tail < 1.0:
+        raise ConfigError(f"tail={tail!r}", rule="a probability strictly between 0 and 1", remedy="0.05 is usual")
+    clock = Rhythm.fit(histories) if rhythm is None else rhythm
+    h = histories
+    silence = clock.silence(h)
+    overdue = (silence <= tail) & (h.frequency >= least_gaps)
+    alive = clock.p_alive(h)
+
+    def due(share: float) -> FloatColumn:
+        """Days after the last purchase by which that share of her possible next purchases has come."""
+        later = clock.gap_quantile(h, 1.0 - silence * (1.0 - share))
+        return np.clip(np.maximum(later, h.idle_days), 0.0, h.idle_days + _TEN_YEARS)
+
+    as_of = h.last_at + _whole_days(h.idle_days)
+    opens = np.where(overdue, as_of, h.last_at + _whole_days(due(0.25)))
+    closes = np.where(overdue, as_of + _DAYS_TO_ACT, h.last_at + _whole_days(due(0.75)))
+    pace = (h.frequency + 1.0) / (h.recency_days + np.exp(clock.m0))
+    per_day = np.maximum(h.margin, 0.0) / (h.frequency + 1.0) * pace
+    return Outlook(
+        customer_id=h.customer_id,
+        usual_gap_days=clock.gap_quantile(h, 0.5),
+        gap_low_days=clock.gap_quantile(h, 0.25),
+        gap_high_days=clock.gap_quantile(h, 0.75),
+        idle_days=h.idle_days,
+        silence_probability=silence,
+        overdue=overdue,
+        p_alive=alive,
+        next_due_at=h.last_at + _whole_days(due(0.5)),
+        window_opens_at=opens,
+        window_closes_at=np.maximum(opens, closes),
+        margin_per_day=per_day,
+        at_risk_per_day=np.where(overdue, per_day * alive, 0.0),
+        tail=tail,
+        currency=h.currency,
+        provenance=attrs.evolve(h.provenance, model="log-t renewal", parameters=attrs.asdict(clock)),
+    )
+
+
+def _whole_days(days: FloatColumn) -> NDArray[np.timedelta64]:
+    return np.rint(days).astype("timedelta64[D]")

@@ -1,0 +1,151 @@
+"""The verbs that choose by name: a name or an object in, the stage's own function does the work.
+
+``rt.appraise(base, model="bg-nbd")`` finds the model among the built-in stages and the installed plugins;
+``rt.appraise(base, model=BGNBD(time_unit_days=30))`` takes the object as it is.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from retention.domain.days import as_day
+from retention.histories import Histories
+from retention.plan import Budget, ContactPolicy, Memory, OutreachStrategy, Plan
+from retention.plan import make_plan as _make_plan
+from retention.plugins import Registry, open_registry
+from retention.records import Consents, Touches
+from retention.tiers import Tiering, TieringRule
+from retention.timing import Outlook
+from retention.value import FittedValueModel, Valuation, ValueModel
+from retention.value import appraise as _appraise
+
+__all__ = ["appraise", "assign_tiers", "make_plan", "resolve"]
+
+
+def appraise(
+    histories: Histories,
+    *,
+    model: str | ValueModel | FittedValueModel = "bg-nbd",
+    horizon_days: float = 365.0,
+    discount_rate: float = 0.10,
+    interval: float = 0.90,
+    registry: Registry | None = None,
+) -> Valuation:
+    """What each customer is worth: P(alive), expected purchases and margin, discounted value with an interval.
+
+    Args:
+        histories: the base on the as-of date.
+        model: a name among the value models on board, or a model (fitted or to be fitted).
+        horizon_days: how far ahead margin is counted.
+        discount_rate: per year.
+        interval: probability that the realised value of a customer lies within her bounds.
+        registry: who is on board; None opens the built-in stages and the installed plugins once.
+
+    Example:
+        >>> base = Histories.from_arrays(frequency=[2, 0, 5], recency_days=[60, 0, 80], age_days=[90, 70, 84],
+        ...                              margin_mean=[10, 0, 12])
+        >>> worth = appraise(base, horizon_days=90)
+        >>> bool((worth["value_low"] <= worth["value_high"]).all())
+        True
+    """
+    chosen = resolve("value_model", model, registry)
+    return _appraise(histories, chosen, horizon_days=horizon_days, discount_rate=discount_rate, interval=interval)
+
+
+def assign_tiers(
+    histories: Histories,
+    valuation: Valuation,
+    *,
+    rule: str | TieringRule = "margin-bands",
+    previous: Tiering | None = None,
+    registry: Registry | None = None,
+) -> Tiering:
+    """A tier for every customer, and how far the next one is.
+
+    Args:
+        histories: the base on the as-of date.
+        valuation: what its customers are worth.
+        rule: a name among the tiering rules on board, or a rule.
+        previous: the tiers before, for rules that go by them.
+        registry: who is on board; None opens the built-in stages and the installed plugins once.
+    """
+    chosen: TieringRule = resolve("tiering_rule", rule, registry)
+    return chosen.assign(histories, valuation, previous)
+
+
+def make_plan(
+    histories: Histories,
+    valuation: Valuation,
+    outlook: Outlook,
+    tiering: Tiering,
+    *,
+    budget: Budget,
+    strategies: Iterable[str | OutreachStrategy] | None = None,
+    policies: Iterable[str | ContactPolicy] | None = None,
+    journal: Memory | None = None,
+    touches: Touches | None = None,
+    consents: Consents | None = None,
+    complaints: Iterable[str] = (),
+    do_not_contact: Iterable[str] = (),
+    holdout: float = 0.1,
+    salt: str = "retention",
+    seed: int = 0,
+    as_of: str | dt.date | None = None,
+    registry: Registry | None = None,
+) -> Plan:
+    """Whom to contact, with what, when and why, within both budgets; and for everyone else why not.
+
+    Args:
+        histories: the base on the plan's day.
+        valuation: from :func:`appraise`.
+        outlook: from ``rt.anticipate``.
+        tiering: from :func:`assign_tiers`.
+        budget: money and hours that may be spent.
+        strategies: names or objects; None takes the built-in three.
+        policies: names or objects; None takes all built-in ones. An empty list means no guard at all.
+        journal: what was done before: caps, gaps and hold-outs persist through it.
+        touches: contacts known from elsewhere.
+        consents: permissions on file; None means none, and channels that need consent stay closed.
+        complaints: customers with an open complaint.
+        do_not_contact: customers who asked not to be contacted.
+        holdout: share of customers kept out at random, for the proof.
+        salt: names the hold-out lottery; another salt draws other customers.
+        seed: breaks ties.
+        as_of: the plan's day; None takes that of the histories.
+        registry: who is on board; None opens the built-in stages and the installed plugins once.
+    """
+
+    def chosen(kind: str, choices: Iterable[Any] | None) -> list[Any] | None:
+        return None if choices is None else [resolve(kind, choice, registry) for choice in choices]
+
+    return _make_plan(
+        histories,
+        valuation,
+        outlook,
+        tiering,
+        budget=budget,
+        strategies=chosen("outreach_strategy", strategies),
+        policies=chosen("contact_policy", policies),
+        journal=journal,
+        touches=touches,
+        consents=consents,
+        complaints=complaints,
+        do_not_contact=do_not_contact,
+        holdout=holdout,
+        salt=salt,
+        seed=seed,
+        as_of=None if as_of is None else as_day(as_of),
+    )
+
+
+def resolve(kind: str, choice: Any, registry: Registry | None = None) -> Any:
+    """The object behind a name; an object is taken as it is."""
+    if not isinstance(choice, str):
+        return choice
+    return (_everyone() if registry is None else registry).make(kind, choice)
+
+
+@cache
+def _everyone() -> Registry:
+    return open_registry()

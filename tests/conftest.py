@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """A file of real public data, or a skip where the data folder is absent."""
+    folder = Path(os.environ.get("RETENTION_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"real data {name} is not there (set RETENTION_DATA to its folder)")
+        return path
+
+    return find

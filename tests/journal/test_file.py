@@ -1,0 +1,262 @@
+"""The file: only ours, only growing, whole after a crash, and empty of those who were forgotten."""
+
+import datetime as dt
+import itertools
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from retention.domain import Outcome, Touch
+from retention.errors import JournalError
+from retention.journal import Journal, schema
+from retention.journal import journal as code
+from retention.records.touches import Touches
+
+DAY = dt.date(2011, 12, 1)
+
+
+def bytes_on_disk(path):
+    """The journal and its side files."""
+    return b"".join(one.read_bytes() for one in sorted(path.parent.glob(path.name + "*")))
+
+
+# Only ours
+
+
+def test_a_folder_is_not_a_journal(tmp_path):
+    with pytest.raises(JournalError, match="a folder"):
+        Journal(tmp_path)
+
+
+def test_a_file_in_no_folder_is_one_clear_error(tmp_path):
+    with pytest.raises(JournalError, match="does not exist"):
+        Journal(tmp_path / "nowhere" / "shop.db")
+
+
+@pytest.mark.parametrize("content", [b"customer,amount\n7,9.99\n" * 200, bytes(range(256)) * 40, b"x"])
+def test_a_file_of_another_kind_is_refused_and_left_as_it_was(tmp_path, content):
+    path = tmp_path / "invoices.csv"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="not a journal"):
+        Journal(path)
+    assert bytes_on_disk(path) == content
+
+
+def test_somebody_elses_database_is_refused_and_left_as_it_was(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE events (id INTEGER)")
+    other.close()
+    before = bytes_on_disk(path)
+    with pytest.raises(JournalError, match="not a journal"):
+        Journal(path)
+    assert bytes_on_disk(path) == before
+
+
+def test_a_journal_of_a_newer_package_is_refused(tmp_path):
+    path = tmp_path / "shop.db"
+    Journal(path).close()
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+    newer.close()
+    with pytest.raises(JournalError, match="newer"):
+        Journal(path)
+
+
+def test_an_older_journal_is_brought_up_to_date_with_all_it_holds(tmp_path, plan_of, monkeypatch):
+    path = tmp_path / "shop.db"
+    with Journal(path) as journal:
+        journal.record(plan_of(DAY, contact=["a"]))
+        before = journal.decisions()
+    steps = (*schema.MIGRATIONS, ("CREATE TABLE more (x TEXT)", "INSERT INTO more VALUES ('new')"))
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", steps)
+        for _ in range(2):
+            with Journal(path) as journal:
+                assert journal.decisions().equals(before)
+                assert journal._rows("SELECT x FROM more") == [("new",)]
+    with pytest.raises(JournalError, match="version 2"):
+        Journal(path)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path, plan_of, monkeypatch):
+    path = tmp_path / "shop.db"
+    with Journal(path) as journal:
+        journal.record(plan_of(DAY, contact=["a"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE more (x TEXT)", "NO SQL")))
+        with pytest.raises(JournalError):
+            Journal(path)
+    with Journal(path) as journal:
+        assert journal.events == 3
+        assert journal._rows("SELECT 1 FROM sqlite_master WHERE name = 'more'") == []
+
+
+# Only growing
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE events SET amount = 1",
+        "UPDATE OR REPLACE events SET key = 'x' WHERE seq = 1",
+        "DELETE FROM events",
+        "DELETE FROM events WHERE seq = 2",
+        "INSERT OR REPLACE INTO events (key, kind, at) SELECT key, kind, '1999-01-01' FROM events",
+        "REPLACE INTO events (seq, key, kind, at) VALUES (1, 'fresh', 'night', '1999-01-01')",
+        "INSERT INTO events (key, kind, at) SELECT key, kind, at FROM events WHERE true"
+        " ON CONFLICT (key) DO UPDATE SET at = '1999-01-01'",
+    ],
+)
+def test_the_database_itself_refuses_to_change_an_event(tmp_path, plan_of, change):
+    """Whoever opens the file with any tool meets the triggers."""
+    path = tmp_path / "shop.db"
+    with Journal(path) as journal:
+        journal.record(plan_of(DAY, contact=["a"], holdout=["b"]))
+        before = journal._rows("SELECT * FROM events ORDER BY seq")
+        stranger = sqlite3.connect(path)
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            stranger.execute(change)
+        stranger.close()
+        assert journal._rows("SELECT * FROM events ORDER BY seq") == before
+
+
+def test_a_night_is_on_the_disk_before_it_is_acknowledged(journal):
+    assert journal._rows("PRAGMA journal_mode") == [("wal",)]
+    assert journal._rows("PRAGMA synchronous") == [(2,)]  # FULL
+
+
+# Forgetting
+
+HER = "Zoë-Quartz-77"
+
+
+def record_her(journal, plan_of):
+    journal.record(
+        plan_of(
+            DAY,
+            contact=[HER, "b"],
+            holdout=["c"],
+            reason=f"call {HER} back",
+            vetoes=[(HER, "mail", "email", "complaint", f"{HER} complained")],
+        )
+    )
+    journal.record_touches(Touches.of([Touch(customer_id=HER, at=DAY, channel="email", direction="in")]))
+    journal.record_outcomes([Outcome(customer_id=HER, at=DAY, kind="reply", amount=12.5)])
+
+
+def test_who_is_forgotten_leaves_the_file_byte_for_byte_and_the_totals_stay(tmp_path, plan_of):
+    path = tmp_path / "shop.db"
+    with Journal(path) as journal:
+        journal.record(plan_of(dt.date(2011, 11, 30), contact=[f"filler {i}" for i in range(500)]))
+        # Her own reasons name her; another's would be that other's text.
+        record_her(journal, lambda day, **kw: plan_of(day, **(kw | {"contact": [HER], "holdout": []})))
+        assert HER.encode() in bytes_on_disk(path)
+        before = journal.nights(), journal.events, journal.decisions().money.sum(), journal.outcomes().amount.sum()
+
+        assert journal.forget(HER) == 5  # decision, veto, planned touch, touch in, outcome
+        assert HER.encode() not in bytes_on_disk(path)
+        assert b"complained" not in bytes_on_disk(path)
+        assert b"filler 7" in bytes_on_disk(path)
+
+        assert journal.nights().equals(before[0])
+        assert journal.events == before[1]
+        assert journal.decisions().money.sum() == before[2]
+        assert journal.outcomes().amount.sum() == before[3]
+        assert journal.decisions(DAY).row(0)["customer_id"] == journal.decisions(DAY).row(0)["reason"] == ""
+        assert HER not in journal.touches_before(dt.date(2012, 1, 1)).customer_id
+        assert journal.forget(HER) == 0
+    assert HER.encode() not in bytes_on_disk(path)
+
+
+def test_who_comes_back_after_being_forgotten_is_a_new_person(journal):
+    def reply(who):
+        return journal.record_outcomes([Outcome(customer_id=who, at=DAY, kind="reply")]).events
+
+    assert reply("somebody") == reply(HER) == 1  # she is the last who came, so her number is the first to be free
+    journal.forget(HER)
+    assert reply("somebody new") == reply(HER) == 1
+    assert journal.outcomes().customer_id.tolist() == ["somebody", "", "somebody new", HER]
+    assert journal.forget(HER) == 1
+
+
+def test_forgetting_says_so_when_a_reader_keeps_old_pages_and_can_be_repeated(tmp_path, plan_of, monkeypatch):
+    path = tmp_path / "shop.db"
+    monkeypatch.setattr(code, "_PATIENCE_SECONDS", 0.05)
+    with Journal(path) as journal:
+        record_her(journal, lambda day, **kw: plan_of(day, **(kw | {"contact": [HER], "holdout": []})))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchone()
+        with pytest.raises(JournalError, match="call forget again"):
+            journal.forget(HER)
+        reader.execute("COMMIT")
+        reader.close()
+        journal.forget(HER)
+        assert HER.encode() not in bytes_on_disk(path)
+
+
+def test_the_order_of_the_file_does_not_give_away_a_neighbour(journal, plan_of):
+    """Ids in a row get numbers in no such row."""
+    journal.record(plan_of(DAY, contact=[f"{i:03}" for i in range(100)]))
+    by_number = [who for (who,) in journal._rows("SELECT customer_id FROM people ORDER BY person")]
+    by_event = [
+        who
+        for (who,) in journal._rows(
+            "SELECT customer_id FROM events JOIN people USING (person) WHERE kind = 'decision' ORDER BY seq"
+        )
+    ]
+    neighbours = sum(abs(int(a) - int(b)) == 1 for a, b in itertools.pairwise(by_number))
+    assert neighbours < 10  # two expected by chance
+    assert by_event == by_number
+
+
+# Several processes, and crashes
+
+
+def start(script, *arguments):
+    return subprocess.Popen(
+        [sys.executable, str(script), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_of_two_processes_that_record_one_night_exactly_one_wins(tmp_path, nights_script):
+    path, go = tmp_path / "shop.db", tmp_path / "go"
+    workers = [start(nights_script, "once", path, DAY, 300, go) for _ in range(3)]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    go.touch()
+    said = [worker.communicate(timeout=120) for worker in workers]
+    assert sorted(out for out, _ in said) == ["already\n", "already\n", "new\n"], said
+    with Journal(path) as journal:
+        assert len(journal.nights()) == 1
+        assert len(journal.decisions()) == 200
+        assert len(journal.vetoes()) == 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_kill_minus_nine_loses_no_acknowledged_night_and_leaves_no_half_one(tmp_path, nights_script):
+    path = tmp_path / "shop.db"
+    rng = random.Random(11)
+    acknowledged = []
+    for _ in range(10):
+        worker = start(nights_script, "on-and-on", path, 90)
+        acknowledged += [worker.stdout.readline().strip() for _ in range(rng.randint(0, 4))]
+        time.sleep(rng.uniform(0, 0.03))  # where it dies is left to chance, the claim holds anywhere
+        worker.send_signal(signal.SIGKILL)
+        acknowledged += worker.communicate(timeout=60)[0].split()
+        with Journal(path) as journal:
+            nights = journal.nights()
+            assert set(acknowledged) <= set(nights.as_of.astype(str).tolist())
+            for day in nights.as_of.tolist():
+                arms = journal.decisions(day).arm.tolist()
+                assert (arms.count("contact"), arms.count("hold-out"), len(journal.vetoes(day))) == (30, 30, 30)
+            assert journal.events == len(nights) * (1 + 60 + 30 + 30)
+            assert journal._rows("PRAGMA integrity_check") == [("ok",)]
+    assert len(acknowledged) >= 10

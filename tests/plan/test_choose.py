@@ -1,0 +1,116 @@
+"""The chooser against every possible choice."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retention.domain import Action
+from retention.errors import ConfigError
+from retention.plan import Budget, choose, upper_bound
+
+costs = st.sampled_from([0.0, 0.1, 0.7, 1.1, 1.5, 5.0])
+
+
+@st.composite
+def offers(draw):
+    actions = [
+        Action(name=f"a{k}", kind="give", channel="post", money=draw(costs), hours=draw(costs), customer_benefit="x")
+        for k in range(draw(st.integers(1, 3)))
+    ]
+    gain = st.integers(-2, 30).map(float)
+    return [(row, action, draw(gain)) for row in range(draw(st.integers(1, 4))) for action in actions]
+
+
+limits = st.sampled_from([0.0, 0.1, 1.1, 3.3, 7.0, None])
+
+
+def _best_of_all(offers, budget):
+    """The most net gain of any choice, by trying every one in exact fractions."""
+    by_row = {}
+    for row, action, gain in offers:
+        by_row.setdefault(row, [None]).append((action, gain))
+    best = Fraction(0)
+    for choice in itertools.product(*by_row.values()):
+        taken = [c for c in choice if c is not None]
+        money = sum((Fraction(str(a.money)) for a, _ in taken), Fraction(0))
+        hours = sum((Fraction(str(a.hours)) for a, _ in taken), Fraction(0))
+        if (budget.money is None or money <= Fraction(str(budget.money))) and (
+            budget.hours is None or hours <= Fraction(str(budget.hours))
+        ):
+            best = max(best, sum((Fraction(str(g)) for _, g in taken), Fraction(0)) - money)
+    return float(best)
+
+
+@given(offers=offers(), money=limits, hours=limits, seed=st.integers(0, 3))
+@settings(max_examples=300)
+def test_the_choice_is_feasible_and_its_bound_is_one(shop, offers, money, hours, seed):
+    situation = shop.situation(shop.tables(["a", "b", "c", "d"]))
+    proposals, budget = shop.proposals(situation, offers), Budget(money, hours)
+    nobody = np.zeros(len(proposals), dtype=bool)
+    choice = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=seed)
+    reached, best = float(proposals.net[choice.chosen].sum()), _best_of_all(offers, budget)
+    assert len(set(proposals.base_row[choice.chosen].tolist())) == len(choice.chosen)
+    assert (proposals.net[choice.chosen] > 0).all()
+    assert money is None or sum(Fraction(str(m)) for m in proposals.of_actions("money")[choice.chosen]) <= Fraction(
+        str(money)
+    )
+    assert hours is None or sum(Fraction(str(h)) for h in proposals.of_actions("hours")[choice.chosen]) <= Fraction(
+        str(hours)
+    )
+    assert reached <= best + 1e-9
+    assert best <= choice.best_possible + 1e-9
+    assert best <= upper_bound(proposals, budget) + 1e-9
+
+
+@given(offers=offers())
+def test_without_limits_everyone_gets_her_best_action(shop, offers):
+    situation = shop.situation(shop.tables(["a", "b", "c", "d"]))
+    proposals, budget = shop.proposals(situation, offers), Budget(None, None)
+    nobody = np.zeros(len(proposals), dtype=bool)
+    choice = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=0)
+    assert proposals.net[choice.chosen].sum() == pytest.approx(_best_of_all(offers, budget))
+    assert choice.best_possible == pytest.approx(_best_of_all(offers, budget))
+
+
+def test_a_rich_budget_buys_calls_and_a_poor_one_cards(shop):
+    """Trading up: the cheap contact comes first, the dear one in its place while the budget lasts."""
+    card = Action(name="card", kind="give", channel="post", hours=0.1, customer_benefit="x")
+    call = Action(name="call", kind="give", channel="phone", hours=1.0, customer_benefit="x")
+    situation = shop.situation(shop.tables(["a", "b"]))
+    proposals = shop.proposals(situation, [(0, card, 5.0), (0, call, 20.0), (1, card, 4.0), (1, call, 12.0)])
+    nobody = np.zeros(4, dtype=bool)
+
+    def actions(hours):
+        choice = choose(proposals, ~nobody, budget=Budget(0, hours), held_out=nobody, seed=0)
+        return [proposals.actions[proposals.action[p]].name for p in choice.chosen]
+
+    assert actions(0.2) == ["card", "card"]
+    assert actions(1.1) == ["call", "card"]
+    assert actions(2.0) == ["call", "call"]
+
+
+@given(seed=st.integers(0, 50))
+def test_ties_are_broken_by_the_seed_and_not_by_the_alphabet(shop, seed):
+    ids = [f"c{i}" for i in range(20)]
+    card = Action(name="card", kind="give", channel="post", hours=1.0, customer_benefit="x")
+    situation = shop.situation(shop.tables(ids))
+    proposals = shop.proposals(situation, [(i, card, 5.0) for i in range(20)])
+    nobody = np.zeros(20, dtype=bool)
+    picks = {
+        s: tuple(choose(proposals, ~nobody, budget=Budget(0, 5), held_out=nobody, seed=s).chosen.tolist())
+        for s in (seed, seed + 1)
+    }
+    assert all(len(pick) == 5 for pick in picks.values())
+    assert picks[seed] != picks[seed + 1]
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "much", True])
+def test_a_budget_is_a_number_of_zero_or_more(bad):
+    with pytest.raises(ConfigError, match="a budget is a number"):
+        Budget(money=bad)
+    with pytest.raises(ConfigError, match="a budget is a number"):
+        Budget(hours=bad)

@@ -1,0 +1,233 @@
+"""The whole way in one call: receipts in, a plan with reasons out, remembered."""
+
+import datetime as dt
+
+import attrs
+import numpy as np
+import pytest
+
+import retention as rt
+from retention.errors import ConfigError, JournalError, PluginError, RetentionError, UnknownNameError
+from retention.plan import Review, check
+from retention.program import Program
+from retention.worlds import Shop
+from retention.worlds.demo import make_demo
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The demo's files."""
+    return make_demo(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def night(shop):
+    return Program.load(shop).run()
+
+
+def test_a_night_goes_from_messy_receipts_to_a_plan(night):
+    assert night.log.quality.reconciles
+    assert night.log.quality.rows_in > night.log.quality.rows_kept
+    assert len(night.base) == len(night.worth) == len(night.when) == len(night.tiers) == len(night.plan)
+    assert night.summary()["contacts"] > 0
+    assert all(night.plan["reason"])
+    assert night.leak.per_day == pytest.approx(night.leak["at_risk_per_day"].sum())
+
+
+def test_the_same_night_from_the_same_files_is_the_same_to_the_byte(shop, night, tmp_path):
+    again = Program.load(shop).run()
+    assert again.plan.fingerprint() == night.plan.fingerprint()
+    for folder, result in (("one", night), ("two", again)):
+        result.save(tmp_path / folder)
+    for name in ("plan.csv", "leads.csv", "report.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_the_ten_lines_and_the_program_make_the_same_plan(shop, night):
+    program = Program.load(shop)
+    log = rt.read_transactions(program.source, **program.read)
+    base = rt.summarize(log, as_of=night.as_of)
+    worth = rt.appraise(base, model="bg-nbd", horizon_days=365, discount_rate=0.10, interval=0.90)
+    when = rt.anticipate(base)
+    tiers = rt.assign_tiers(base, worth, rule="margin-bands")
+    from retention.records.lists import read_consents, read_touches
+
+    plan = rt.make_plan(
+        base,
+        worth,
+        when,
+        tiers,
+        budget=rt.Budget(money=20, hours=4),
+        consents=read_consents(program.consents),
+        touches=read_touches(program.touches),
+        seed=7,
+    )
+    assert plan.fingerprint() == night.plan.fingerprint()
+
+
+def test_running_a_night_twice_changes_nothing_and_says_so(shop, tmp_path):
+    program = Program.load(shop)
+    with rt.Journal(tmp_path / "j.db") as journal:
+        first = program.run(journal=journal)
+        events = journal.events
+        second = program.run(journal=journal)
+        assert not first.recorded.already
+        assert second.recorded.already
+        assert "nothing" in second.recorded.message or "already" in second.recorded.message
+        assert journal.events == events
+        assert second.plan.fingerprint() == first.plan.fingerprint()
+
+
+def test_a_night_decided_with_other_inputs_stands(shop, tmp_path):
+    with rt.Journal(tmp_path / "j.db") as journal:
+        Program.load(shop).run(journal=journal)
+        with pytest.raises(JournalError, match="decided"):
+            Program.load(shop, hours=1).run(journal=journal)
+
+
+def test_thirty_nights_break_no_rule(shop, tmp_path):
+    """Asserted from the journal's own contacts, with an independent count: caps, gaps, hold-outs, consent, budgets."""
+    program = Program.load(shop)
+    log = program.read_log()
+    last = program.day(log)
+    plans = []
+    with rt.Journal(tmp_path / "j.db") as journal:
+        for back in range(29, -1, -1):
+            plans.append(program.run(log, as_of=last - dt.timedelta(days=back), journal=journal).plan)
+        contacts = journal.touches_before(last + dt.timedelta(days=1))
+    held = {who for plan in plans for who in plan["customer_id"][plan["decision"] == "hold-out"].tolist()}
+    given = rt.Program.load(shop)
+    from retention.records.lists import read_consents, read_touches
+
+    earlier = read_touches(given.touches)
+    consents = read_consents(given.consents)
+    assert len(contacts) > 0
+    assert not held & set(contacts["customer_id"].tolist())
+    for who in sorted(set(contacts["customer_id"].tolist())):
+        ours = contacts["at"][contacts["customer_id"] == who]
+        theirs = earlier["at"][(earlier["customer_id"] == who) & (earlier["direction"] == "out")]
+        every = np.sort(np.concatenate([ours, theirs]))
+        for day in ours:
+            window = (every > day - np.timedelta64(28, "D")) & (every <= day)
+            assert window.sum() <= 2
+            before = every[every < day]
+            assert not len(before) or (day - before.max()).astype(int) >= 7
+            assert (every == day).sum() == 1
+    for plan in plans:
+        assert plan.spent_money <= 20
+        assert plan.spent_hours <= 4
+        chosen = plan["decision"] == "contact"
+        for channel in ("email", "phone"):
+            allowed = consents.granted_to(channel, on=plan.as_of)
+            assert set(plan["customer_id"][chosen & (plan["channel"] == channel)].tolist()) <= allowed
+
+
+def test_with_hours_alone_there_is_still_a_plan(shop):
+    plan = Program.load(shop, money=0.0, hours=2.0).run().plan
+    assert plan.spent_money == 0.0
+    assert 0 < plan.spent_hours <= 2.0
+
+
+def test_without_consents_no_channel_that_needs_one_is_used_and_it_is_said(shop):
+    plan = Program.load(shop, consents=None).run().plan
+    chosen = plan["decision"] == "contact"
+    assert chosen.any()
+    assert not set(plan["channel"][chosen].tolist()) & {"email", "phone"}
+    assert any("no consent data" in note for note in plan.notes)
+
+
+class NeverOnPost:
+    """A host's own policy, ten lines."""
+
+    name = "never-on-post"
+
+    def review(self, proposals, situation):
+        return Review.veto(proposals.of_actions("channel") == "post", "we send no post")
+
+
+def test_a_host_brings_its_own_policy_in_code(shop):
+    plan = Program.load(shop, plugins=[NeverOnPost()]).run().plan
+    assert "post" not in plan["channel"].tolist()
+    assert "never-on-post" in plan.vetoes_by_policy()["policy"].tolist()
+
+
+def test_a_host_policy_that_fails_lets_nothing_through(shop):
+    class Broken(NeverOnPost):
+        name = "broken"
+
+        def review(self, proposals, situation):
+            raise RuntimeError("out of order")
+
+    plan = Program.load(shop, plugins=[Broken()]).run().plan
+    assert not (plan["decision"] == "contact").any()
+    assert any("broken" in note for note in plan.notes)
+
+
+def test_names_choose_and_unknown_names_are_told(shop):
+    with pytest.raises(UnknownNameError, match="did you mean 'bg-nbd'"):
+        Program.load(shop, model="bg-ndb").run()
+    with pytest.raises(PluginError, match="frequency-cap"):
+        Program.load(shop, options={"frequency-cap": {"max": 3}}).run()
+    only = Program.load(shop, strategies=["thank-the-quiet-best"]).run().plan
+    assert set(only["strategy"].tolist()) <= {"", "thank-the-quiet-best"}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[plann]\nmoney = 3\n", "did you mean 'plan'"),
+        ("[plan]\nmony = 3\n", "did you mean 'money'"),
+        ("[plan]\nmoney = -3\n", "money = -3"),
+        ("[plan]\nstrategies = 'check-in-overdue'\n", "strategies"),
+        ("[value]\ninterval = 'wide'\n", "interval"),
+        ("plan = 3\n", "plan = 3"),
+        ("not toml", "configuration"),
+        ("[plan]\nholdout = 1.0\n", "holdout"),
+    ],
+)
+def test_a_configuration_that_means_nothing_is_one_error(tmp_path, text, names):
+    path = tmp_path / "retention.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=names):
+        Program.load(path)
+
+
+def test_reading_without_columns_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="customer and at"):
+        Program(source="x.csv").read_log()
+    with pytest.raises(ConfigError, match="receipts"):
+        Program().read_log()
+    (tmp_path / "x.csv").write_text("a,b,c\n1,2011-01-01,3\n")
+    with pytest.raises(ConfigError, match="custommer"):
+        Program(source=str(tmp_path / "x.csv"), read={"customer": "a", "at": "b", "custommer": "c"}).read_log()
+
+
+def test_the_plan_passes_the_independent_checker(night, shop):
+    from retention.plan import Situation
+    from retention.records.lists import read_consents, read_touches
+
+    program = Program.load(shop)
+    situation = Situation(
+        as_of=night.as_of,
+        histories=night.base,
+        valuation=night.worth,
+        outlook=night.when,
+        tiering=night.tiers,
+        touches=read_touches(program.touches).before(night.as_of),
+        consents=read_consents(program.consents),
+    )
+    assert check(night.plan, situation) == []
+
+
+def test_one_customer_or_none_is_a_base_too():
+    log = Shop.corner_shop(seed=1).simulate().log
+    for keep in (0, 1, 5):
+        few = log.take(np.isin(log.customers.codes, np.arange(keep)))
+        if keep == 0:
+            with pytest.raises(RetentionError, match="last"):
+                Program().run(few)
+            night = Program().run(few, as_of="2011-01-01")
+        else:
+            night = Program().run(few)
+        assert len(night.plan) == len(night.base) <= keep
+        assert attrs.asdict(Program())["hours"] == 8.0
