@@ -66,21 +66,25 @@ def test_the_overdue_have_left_and_the_rest_are_still_there(worlds):
     assert np.concatenate(found).mean() >= 2 / 3
 
 
-def test_what_is_at_risk_is_what_the_living_among_the_overdue_bring(worlds):
-    """The leak is calibrated: over twelve shops the promised sum is within a factor two of the truth.
+def test_what_is_at_risk_is_what_the_living_bring_as_far_as_the_clock_is_right():
+    """Twelve shops: summed over everyone, P(alive) x margin a day is within 25 % of what the living really bring.
 
-    Few of the overdue are alive, and each is worth much or little, so the sum has a spread of about a third.
+    Among the overdue alone it promises too much, up to 2.5 times: these shops' gaps are gamma distributed, and the
+    log-t clock has a heavier tail, so it gives up on a silent customer too late. Real customers skip a turn now and
+    then, which these do not. The page on timing says so.
     """
-    promised, true = 0.0, 0.0
+    promised, true = {1.0: 0.0, 0.2: 0.0}, {1.0: 0.0, 0.2: 0.0}
     for seed in range(12):
         world = Shop.corner_shop(seed=100 + seed).simulate()
         base = rt.summarize(world.log, as_of=world.as_of)
         truth = world.truth.take(np.isin(world.truth["customer_id"], base["customer_id"]))
+        a_day = truth["margin_mean"] / truth["gap_days"]
         when = rt.anticipate(base, tail=0.2)
-        promised += when["at_risk_per_day"].sum()
-        living = when["overdue"] & truth["alive"]
-        true += (truth["margin_mean"] / truth["gap_days"])[living].sum()
-    assert 0.5 <= promised / true <= 2.0
+        for tail, some in ((1.0, base["frequency"] >= 2), (0.2, when["overdue"])):
+            promised[tail] += (when["margin_per_day"] * when["p_alive"])[some].sum()
+            true[tail] += a_day[some & truth["alive"]].sum()
+    assert promised[1.0] / true[1.0] == pytest.approx(1.0, abs=0.25)
+    assert 1.0 <= promised[0.2] / true[0.2] <= 2.5
 
 
 class _NoCare:

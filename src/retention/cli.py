@@ -114,10 +114,11 @@ def _program(arguments: argparse.Namespace) -> Any:
         overrides["as_of"] = arguments.as_of
     if source.suffix == ".toml":
         return Program.load(source, **overrides)
+    from retention.frames.reading import open_source
     from retention.records import guess_roles
 
     named = {role: getattr(arguments, f"role_{role}") for role in _ROLES}
-    roles = guess_roles(source) | {role: column for role, column in named.items() if column is not None}
+    roles = guess_roles(open_source(source).columns) | {role: column for role, column in named.items() if column is not None}
     if named["revenue"] is not None:
         roles.pop("quantity", None) if named["quantity"] is None else None
         roles.pop("unit_price", None)

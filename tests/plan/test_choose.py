@@ -45,6 +45,21 @@ def _best_of_all(offers, budget):
     return float(best)
 
 
+def _action(name, **costs):
+    return Action(name=name, kind="give", channel="post", customer_benefit="x", **costs)
+
+
+def _chosen(shop, offers, budget):
+    """The net gain of each chosen (customer, action)."""
+    proposals = shop.proposals(shop.situation(shop.tables(["a", "b", "c", "d"])), offers)
+    nobody = np.zeros(len(proposals), dtype=bool)
+    chosen = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=0).chosen
+    names = [proposals.actions[a].name for a in proposals.action[chosen]]
+    return dict(
+        zip(zip(proposals.base_row[chosen].tolist(), names, strict=True), proposals.net[chosen].tolist(), strict=True)
+    )
+
+
 @given(offers=offers(), money=limits, hours=limits, seed=st.integers(0, 3))
 @settings(max_examples=300)
 def test_the_choice_is_feasible_and_its_bound_is_one(shop, offers, money, hours, seed):
@@ -91,6 +106,30 @@ def test_a_rich_budget_buys_calls_and_a_poor_one_cards(shop):
     assert actions(0.2) == ["card", "card"]
     assert actions(1.1) == ["call", "card"]
     assert actions(2.0) == ["call", "call"]
+
+
+@given(offers=offers())
+def test_with_more_than_enough_of_both_everyone_gets_her_best_action(shop, offers):
+    assert sum(_chosen(shop, offers, Budget(1e6, 1e6)).values()) == pytest.approx(
+        _best_of_all(offers, Budget(1e6, 1e6))
+    )
+
+
+def test_who_finds_no_room_on_her_best_contact_may_find_it_on_a_plainer_one(shop):
+    card, note = _action("card", money=1.0), _action("note", hours=1.0)
+    offers = [(0, card, 101.0), (1, card, 11.0), (1, note, 9.0)]
+    assert _chosen(shop, offers, Budget(1, 1)) == {(0, "card"): 100.0, (1, "note"): 9.0}
+
+
+def test_trading_up_gives_back_what_the_first_contact_would_have_cost(shop):
+    card, call, gift = _action("card", money=0.4), _action("call", hours=0.9), _action("gift", money=1.0)
+    offers = [(0, card, 20.4), (0, call, 40.0), (1, gift, 11.0)]
+    assert _chosen(shop, offers, Budget(1, 1)) == {(0, "call"): 40.0, (1, "gift"): 10.0}
+
+
+def test_costs_below_a_millionth_add_up_all_the_same(shop):
+    tiny = _action("tiny", hours=4e-7)
+    assert len(_chosen(shop, [(row, tiny, 1.0) for row in range(4)], Budget(0, 1e-6))) <= 2
 
 
 @given(seed=st.integers(0, 50))

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retention.report._text import cents, clean, forecast, percent, sentence
+from retention.report._text import cents, clean, exact, forecast, percent, sentence
 
 money = st.decimals(min_value=-(10**9), max_value=10**9, places=6)
 
@@ -33,6 +33,11 @@ def test_ordinary_names_in_any_script_stay_as_they_are():
 
 def test_unknown_numbers_are_called_unknown():
     assert forecast(float("nan")) == percent(None) == percent(float("nan")) == "unknown"
+
+
+def test_nothing_is_never_less_than_nothing():
+    assert (exact(-0.001), exact(Decimal("-0.001"), sign=True)) == ("0.00", "0.00")
+    assert (forecast(-0.001), forecast(-0.0), percent(-0.0004)) == ("0", "0", "0.0%")
 
 
 def test_sentences_begin_and_end_as_sentences_do():

@@ -46,14 +46,14 @@ class Forecast(NamedTuple):
     """What lies ahead, per customer; discounted to today if a rate was given.
 
     ``mean`` is E[sum of d_i] over her purchases in the horizon, ``squares`` E[sum of d_i^2], ``pairs``
-    E[sum over i != j of d_i d_j], where d_i is the discount factor of purchase i; ``none`` the probability of no
-    purchase at all. ``squares`` and ``pairs`` give the variance of any sum of money over the purchases.
+    E[sum over i != j of d_i d_j], where d_i is the discount factor of purchase i; ``any`` the probability of at
+    least one purchase. ``squares`` and ``pairs`` give the variance of any sum of money over the purchases.
     """
 
     mean: Floats
     squares: Floats
     pairs: Floats
-    none: Floats
+    any: Floats
 
 
 def merge(x: Floats, t_x: Floats, T: Floats) -> Cells:
@@ -241,7 +241,7 @@ def forecast(
     alive = p_alive(params, x, t_x, T)
     mean, squares, pairs = np.zeros(count), np.zeros(count), np.zeros(count)
     if horizon <= 0 or count == 0:
-        return Forecast(mean, squares, pairs, np.ones(count))
+        return Forecast(mean, squares, pairs, np.zeros(count))
     r, alpha, a, b = params
     Y_max = float(np.log1p(horizon / alpha))
     Y = np.log1p(horizon / (alpha + T))
@@ -280,5 +280,4 @@ def forecast(
             twice = np.exp(-(k + 2) * growth) @ (weight * q)
             squares[rows] = there * k * far * chebyshev.chebval(at, square_map @ once)
             pairs[rows] = there * 2 * k * (k + 1) * far * chebyshev.chebval(at, pair_map @ twice)
-    none = 1 - alive * -np.expm1(-(r + x) * Y)
-    return Forecast(mean, squares, pairs, none)
+    return Forecast(mean, squares, pairs, alive * -np.expm1(-(r + x) * Y))

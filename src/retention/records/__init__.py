@@ -1,6 +1,7 @@
 """Logs as they come in, as columns, and what was wrong with them."""
 
 from retention.records.doctor import Diagnosis, doctor
+from retention.records.lists import read_consents, read_customer_list, read_touches
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
@@ -18,6 +19,9 @@ __all__ = [
     "Amounts",
     "Touches",
     "Consents",
+    "read_touches",
+    "read_consents",
+    "read_customer_list",
     "doctor",
     "Diagnosis",
     "guess_roles",

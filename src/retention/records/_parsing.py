@@ -64,6 +64,8 @@ class _Written(NamedTuple):
 
 
 def _written(text: str) -> _Written | None:
+    if len(text) > 60:
+        return None
     if found := _YEAR_FIRST.fullmatch(text):
         year, _, first, second, *clock = found.groups()
         return _with_clock(year, int(first), int(second), False, clock)
@@ -285,6 +287,7 @@ def _value(number: _Number, mark: str) -> Decimal | None:
 class Numbers:
     """A column of numbers: exact where readable; masks for what is blank or no number, and for what is too big."""
 
+    name: str
     amounts: Amounts
     unreadable: BoolColumn
     absurd: BoolColumn
@@ -344,6 +347,7 @@ def _of_text(column: RawColumn, numbers: list[_Number | None], proved: set[str])
         if n and n.currency:
             currencies[n.currency] = currencies.get(n.currency, 0) + count
     return Numbers(
+        name=column.name,
         amounts=Amounts(np.append(minor, 0)[codes], decimals),
         unreadable=unreadable[codes],
         absurd=absurd[codes],
@@ -365,7 +369,7 @@ def _scaled(values: Iterable[Decimal | None]) -> tuple[IntColumn, int, BoolColum
 def _of_values(column: RawColumn) -> Numbers:
     none = np.zeros(len(column.values), dtype=bool)
     if column.kind == "time":
-        return Numbers(amounts=Amounts(none.astype(np.int64), 0), unreadable=~none, absurd=none)
+        return Numbers(name=column.name, amounts=Amounts(none.astype(np.int64), 0), unreadable=~none, absurd=none)
     with np.errstate(invalid="ignore"):
         absurd = ~column.missing & ~((column.values >= -BIGGEST) & (column.values <= BIGGEST))
     values = np.where(column.missing | absurd, 0, column.values)
@@ -376,7 +380,7 @@ def _of_values(column: RawColumn) -> Numbers:
         minor, decimals, off = _float_decimals(distinct)
         codes = codes.reshape(-1)
         amounts, rounded = Amounts(minor[codes], decimals), int(off[codes].sum())
-    return Numbers(amounts=amounts, unreadable=column.missing.copy(), absurd=absurd, rounded=rounded)
+    return Numbers(name=column.name, amounts=amounts, unreadable=column.missing.copy(), absurd=absurd, rounded=rounded)
 
 
 def _float_decimals(values: NDArray[np.float64]) -> tuple[IntColumn, int, BoolColumn]:

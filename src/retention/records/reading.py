@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from retention.errors import ColumnError, ConfigError, ReadError, nearest
 from retention.frames.coded import Coded
 from retention.frames.reading import RawColumn, Source, open_source
-from retention.frames.table import BoolColumn, IntColumn, Provenance
+from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance
 from retention.records._pairs import cancelled
 from retention.records._parsing import (
     AMBIGUOUS,
@@ -136,83 +136,43 @@ def read_transactions(
     ids = {role: _labels(columns[role], sieve, role) for role in _ID_ROLES if role in columns}
     dates = _dates(columns["at"], day_first, zone, time_zone, raw)
     numbers = _numbers(columns, raw)
-    code = _currency(currency, currency_column, columns, numbers, raw)
+    code = _currency(currency, currency_column, ids, numbers, raw)
 
-    if "revenue" in numbers:
-        money, readable = numbers["revenue"].amounts, numbers["revenue"].fine
-        absurd = numbers["revenue"].absurd
-    else:
-        price, count = numbers["unit_price"], numbers["quantity"]
-        money, too_big, rounded = product(price.amounts, count.amounts)
-        absurd = price.absurd | count.absurd | too_big
-        readable = price.fine & count.fine & ~too_big
-        sieve.note("amounts with more than six decimals, rounded to six", rounded)
-
-    sieve.set_aside(ids["customer"].codes < 0, "missing customer", customer)
-    for role in ("customer", "order", "category", "channel"):
-        if role in ids:
-            sieve.set_aside(ids[role].too_long, "id too long", columns[role].name)
-    for state, reason in _DATE_REASONS.items():
-        sieve.set_aside(dates.state == state, reason, at)
-    needed = ("revenue",) if "revenue" in numbers else ("quantity", "unit_price")
-    for role in (*needed, "margin", "cost"):
-        if role in numbers:
-            sieve.set_aside(numbers[role].unreadable, "unreadable amount", columns[role].name)
-    limit = min(Decimal(str(max_amount)), Decimal(BIGGEST)).scaleb(money.decimals)
-    absurd = absurd | (np.abs(money.minor) > int(limit))
-    sieve.set_aside(absurd, "absurd amount", columns[needed[-1]].name)
-    for role in ("margin", "cost"):
-        if role in numbers:
-            sieve.set_aside(numbers[role].absurd, "absurd amount", columns[role].name)
+    cells = _Cells(columns, ids, dates, numbers, *_money(numbers, sieve))
+    _judge(cells, max_amount, sieve)
     _duplicates(raw, ids.get("line_id"), duplicates, sieve)
-
     kept = sieve.kept
     if not kept.any():
         raise _nothing_left(sieve, raw)
-    money_kept = money.take(kept)
-    amounts = _margins(margin, numbers, money_kept, kept, sieve)
-    count_kept = numbers["quantity"].amounts.take(kept) if "quantity" in numbers else None
-    is_return = money_kept.minor < 0
-    if count_kept is not None:
-        is_return = is_return | (count_kept.minor < 0)
-        numbers_missing = ~numbers["quantity"].fine[kept]
-    same: list[NDArray[Any]] = [ids[role].codes[kept] for role in ("category", "item") if role in ids]
-    if count_kept is not None:
-        same.append(np.abs(count_kept.minor))
-    when = dates.at[kept]
-    is_cancelled = cancelled(ids["customer"].codes[kept], when, money_kept.minor, same)
 
-    for name, count_of in {
-        "returns and credit notes, kept as negative lines": int(is_return.sum()),
-        "pairs of an order and the credit note that undid it": int(is_cancelled.sum()) // 2,
-        "lines of no money (price or quantity zero)": int((money_kept.minor == 0).sum()),
-    }.items():
-        sieve.note(name, count_of)
-    for role, read in numbers.items():
-        for name, rows in read.notes.items():
-            sieve.note(f"{name} ({columns[role].name})", rows, assumed=True)
-        sieve.note(f"amounts with more than six decimals, rounded to six ({columns[role].name})", read.rounded)
-    for name, rows in dates.notes.items():
-        sieve.note(name, rows, assumed=True)
-
+    when, revenue_kept = dates.at[kept], cells.money.take(kept)
+    quantity_kept, is_return = _quantities(numbers, revenue_kept, kept)
+    same = [ids[role].codes[kept] for role in ("category", "item") if role in ids]
+    if "quantity" in numbers:
+        same.append(np.abs(numbers["quantity"].amounts.minor[kept]))
+    is_cancelled = cancelled(ids["customer"].codes[kept], when, revenue_kept.minor, same)
+    margin_kept = _margins(margin, numbers, revenue_kept, is_return, kept, sieve)
+    orders = _orders(ids["order"], kept, when, sieve) if "order" in ids else None
+    sieve.note("returns and credit notes, kept as negative lines", int(is_return.sum()))
+    sieve.note("pairs of an order and the credit note that undid it", int(is_cancelled.sum()) // 2)
+    sieve.note("lines of no money (price or quantity zero)", int((revenue_kept.minor == 0).sum()))
     log = TransactionLog(
         customers=ids["customer"].coded(kept),
         at=when,
-        revenue=money_kept,
-        margin=amounts,
+        revenue=revenue_kept,
+        margin=margin_kept,
         is_return=is_return,
         is_cancelled=is_cancelled,
         line=raw.line[kept],
-        orders=_orders(ids["order"], kept, when, sieve) if "order" in ids else None,
+        orders=orders,
         categories=ids["category"].coded(kept) if "category" in ids else None,
         channels=ids["channel"].coded(kept) if "channel" in ids else None,
-        quantity=None if count_kept is None else np.where(numbers_missing, np.nan, count_kept.to_float()),
+        quantity=quantity_kept,
         currency=code,
-        quality=sieve.account(money, readable),
+        quality=sieve.account(cells.money, cells.readable),
     )
     notes = [NO_MARGIN] if margin is None and cost is None else []
-    if dates.guessed:
-        notes.append(DAY_FIRST_GUESSED)
+    notes += [DAY_FIRST_GUESSED] if dates.guessed else []
     notes += [f"{name}: {sieve.notes[name]:,}" for name in sieve.assumed]
     provenance = Provenance(data=log.fingerprint(), version=_version(), notes=tuple(notes))
     return attrs.evolve(log, provenance=provenance)
@@ -220,7 +180,7 @@ def read_transactions(
 
 # ------------------------------------------------------------------------------------------------- the arguments
 
-_ID_ROLES = ("customer", "order", "category", "channel", "item", "line_id")
+_ID_ROLES = ("customer", "order", "category", "channel", "item", "line_id", "currency")
 
 
 def _checked(
@@ -275,7 +235,7 @@ def _checked(
 def _currency(
     given: str | None,
     column_name: str | None,
-    columns: Mapping[str, RawColumn],
+    ids: Mapping[str, "_Ids"],
     numbers: Mapping[str, Numbers],
     raw: Source,
 ) -> str | None:
@@ -283,11 +243,10 @@ def _currency(
     found: dict[str, int] = {}
     where = ""
     if column_name is not None:
-        column = columns["currency"]
-        rows = np.bincount(column.values[~column.missing].astype(np.int64), minlength=len(column.labels))
-        for label, count in zip(column.labels, rows.tolist(), strict=False):
-            if code := trimmed(label).upper():
-                found[code] = found.get(code, 0) + count
+        coded = ids["currency"]
+        rows = np.bincount(coded.codes[coded.codes >= 0], minlength=len(coded.labels))
+        for label, count in zip(coded.labels.tolist(), rows.tolist(), strict=True):
+            found[label.upper()] = found.get(label.upper(), 0) + count
         where = column_name
     elif given is not None and not (len(given) == 3 and given.isalpha()):
         raise ColumnError(
@@ -297,7 +256,7 @@ def _currency(
         )
     for role in ("revenue", "unit_price", "margin", "cost"):
         if role in numbers and len(found) < 2 and len(numbers[role].currencies) > 1:
-            found, where = dict(numbers[role].currencies), columns[role].name
+            found, where = dict(numbers[role].currencies), numbers[role].name
     if len(found) > 1:
         listing = ", ".join(f"{code} ({count:,} rows)" for code, count in sorted(found.items(), key=lambda f: -f[1]))
         raise ColumnError(
@@ -325,6 +284,19 @@ class _Ids:
         """The kept rows; no name is the empty text."""
         labels = np.concatenate([np.asarray([""], dtype=np.str_), self.labels])
         return Coded((self.codes + 1).astype(np.int32), labels).take(kept)
+
+
+@attrs.frozen(eq=False)
+class _Cells:
+    """What the columns in their roles hold, row by row."""
+
+    columns: Mapping[str, RawColumn]
+    ids: Mapping[str, _Ids]
+    dates: Dates
+    numbers: Mapping[str, Numbers]
+    money: Amounts
+    readable: BoolColumn
+    absurd: BoolColumn
 
 
 def _labels(column: RawColumn, sieve: "_Sieve", role: str) -> _Ids:
@@ -433,17 +405,67 @@ def _numbers(columns: Mapping[str, RawColumn], raw: Source) -> dict[str, Numbers
     return read
 
 
+def _money(numbers: Mapping[str, Numbers], sieve: "_Sieve") -> tuple[Amounts, BoolColumn, BoolColumn]:
+    """The money of each row, where it could be read, and where it is beyond all sense."""
+    if "revenue" in numbers:
+        revenue = numbers["revenue"]
+        return revenue.amounts, revenue.fine, revenue.absurd
+    price, count = numbers["unit_price"], numbers["quantity"]
+    money, too_big, rounded = product(price.amounts, count.amounts)
+    sieve.note("amounts with more than six decimals, rounded to six", rounded)
+    return money, price.fine & count.fine & ~too_big, price.absurd | count.absurd | too_big
+
+
+def _judge(cells: _Cells, max_amount: float, sieve: "_Sieve") -> None:
+    """Set aside each row that cannot be kept, for the first of its reasons, and note what was assumed of the rest."""
+    names = {role: column.name for role, column in cells.columns.items()}
+    sieve.set_aside(cells.ids["customer"].codes < 0, "missing customer", names["customer"])
+    for role in ("customer", "order", "category", "channel"):
+        if role in cells.ids:
+            sieve.set_aside(cells.ids[role].too_long, "id too long", names[role])
+    for state, reason in _DATE_REASONS.items():
+        sieve.set_aside(cells.dates.state == state, reason, names["at"])
+    needed = ("revenue",) if "revenue" in names else ("quantity", "unit_price")
+    amounts = [role for role in (*needed, "margin", "cost") if role in names]
+    for role in amounts:
+        sieve.set_aside(cells.numbers[role].unreadable, "unreadable amount", names[role])
+    limit = int(Decimal(str(max_amount)).scaleb(cells.money.decimals))
+    sieve.set_aside(cells.absurd | (np.abs(cells.money.minor) > limit), "absurd amount", names[needed[-1]])
+    for role in amounts:
+        sieve.set_aside(cells.numbers[role].absurd, "absurd amount", names[role])
+
+    for role, read in cells.numbers.items():
+        for name, rows in read.notes.items():
+            sieve.note(f"{name} ({names[role]})", rows, assumed=True)
+        sieve.note(f"amounts with more than six decimals, rounded to six ({names[role]})", read.rounded)
+    for name, rows in cells.dates.notes.items():
+        sieve.note(name, rows, assumed=True)
+
+
+def _quantities(
+    numbers: Mapping[str, Numbers], money: Amounts, kept: BoolColumn
+) -> tuple[FloatColumn | None, BoolColumn]:
+    """How many (NaN where it cannot be read), and which lines take goods or money back."""
+    is_return = money.minor < 0
+    if "quantity" not in numbers:
+        return None, is_return
+    count = numbers["quantity"].amounts.take(kept)
+    return np.where(numbers["quantity"].fine[kept], count.to_float(), np.nan), is_return | (count.minor < 0)
+
+
 def _margins(
-    margin: str | float | None, numbers: Mapping[str, Numbers], money: Amounts, kept: BoolColumn, sieve: "_Sieve"
+    margin: str | float | None,
+    numbers: Mapping[str, Numbers],
+    money: Amounts,
+    is_return: BoolColumn,
+    kept: BoolColumn,
+    sieve: "_Sieve",
 ) -> Amounts:
     if "margin" in numbers:
         return numbers["margin"].amounts.take(kept)
     if "cost" in numbers:
         cost = numbers["cost"].amounts.take(kept)
-        taken_back = money.minor < 0
-        if "quantity" in numbers:
-            taken_back = taken_back | (numbers["quantity"].amounts.minor[kept] < 0)
-        flip = taken_back & (cost.minor > 0)
+        flip = is_return & (cost.minor > 0)
         sieve.note("returns whose cost of goods is taken to come back", int(flip.sum()), assumed=True)
         return money.minus(Amounts(np.where(flip, -cost.minor, cost.minor), cost.decimals))
     if margin is None:

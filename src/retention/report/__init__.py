@@ -1,5 +1,6 @@
-"""What one night found out and decided, as one self-contained HTML page."""
+"""A night told: as one self-contained HTML page, and as a few lines of text."""
 
 from retention.report.page import render
+from retention.report.terminal import tell
 
-__all__ = ["render"]
+__all__ = ["render", "tell"]

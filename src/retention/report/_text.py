@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from retention.lenses.levers import largest_remainder
 
-_LONGEST = 2000
+_LONGEST, _LONGEST_NAME = 2000, 80
 _TURNS_DIRECTION = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 UNKNOWN = "unknown"
 
@@ -31,6 +31,12 @@ def clean(text: object) -> str:
     return "".join("�" if _unfit(character) else character for character in plain)
 
 
+def short(text: object) -> str:
+    """A customer's id or a tier's name, cut where it is longer than any real one."""
+    whole = clean(text)
+    return whole if len(whole) <= _LONGEST_NAME else whole[: _LONGEST_NAME - 1] + "…"
+
+
 def _unfit(character: str) -> bool:
     code = ord(character)
     control = unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
@@ -41,7 +47,8 @@ def exact(amount: Decimal | float, *, sign: bool = False) -> str:
     """Money that is known: two decimals."""
     if not math.isfinite(amount):
         return UNKNOWN
-    return f"{amount:+,.2f}" if sign and amount else f"{amount:,.2f}"
+    rounded = round(amount, 2) or 0  # never "-0.00"
+    return f"{rounded:+,.2f}" if sign and rounded else f"{rounded:,.2f}"
 
 
 def forecast(amount: float) -> str:
@@ -53,7 +60,7 @@ def forecast(amount: float) -> str:
     """
     if not math.isfinite(amount):
         return UNKNOWN
-    return f"{amount:,.2f}" if 0 < abs(amount) < 9.995 else f"{amount:,.0f}"
+    return exact(amount) if 0.005 <= abs(amount) < 9.995 else f"{round(amount) or 0:,.0f}"
 
 
 def count(number: float) -> str:
@@ -63,7 +70,7 @@ def count(number: float) -> str:
 
 def percent(share: float | None) -> str:
     """A share; an unknown one is said to be unknown."""
-    return UNKNOWN if share is None or not math.isfinite(share) else f"{100 * share:,.1f}%"
+    return UNKNOWN if share is None or not math.isfinite(share) else f"{round(100 * share, 1) or 0:,.1f}%"
 
 
 def sentence(text: str) -> str:
@@ -95,6 +102,10 @@ def cents(parts: Sequence[Decimal]) -> list[Decimal]:
     return [Decimal(n).scaleb(-2) for n in largest_remainder([Fraction(part) * 100 for part in parts])]
 
 
+def _rows(rows: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(row) for row in rows)
+
+
 @frozen(kw_only=True)
 class Grid:
     """A table as text: ``kinds`` has one letter a column, ``t`` for text and ``n`` for numbers."""
@@ -102,5 +113,5 @@ class Grid:
     caption: str
     head: tuple[str, ...]
     kinds: str
-    rows: tuple[tuple[str, ...], ...] = field(converter=lambda rows: tuple(tuple(row) for row in rows))
+    rows: tuple[tuple[str, ...], ...] = field(converter=_rows)
     total: bool = False

@@ -14,9 +14,9 @@ from retention.frames.table import FloatColumn, Provenance
 from retention.histories import Histories
 from retention.lenses import Audit
 from retention.plan.plan import Plan
-from retention.records.transactions import TransactionLog
+from retention.records.transactions import NO_MARGIN, TransactionLog
 from retention.report import pictures
-from retention.report._text import Grid, cents, clean, count, exact, forecast, percent, plain, sentence
+from retention.report._text import Grid, cents, clean, count, exact, forecast, percent, plain, sentence, short
 from retention.tiers.tiering import Tiering
 from retention.timing.leak import Leak
 from retention.timing.outlook import Outlook
@@ -145,14 +145,14 @@ def _stake(night: Reportable) -> dict[str, Any]:
         "held_out": count((plan.decision == "hold-out").sum()),
         "holdout_share": percent(plan.holdout_share),
         "journal": "" if recorded is None else recorded.message,
-        "notes": night.log.provenance.notes,
+        "no_margin": NO_MARGIN if NO_MARGIN in night.log.provenance.notes else "",
         "late": Grid(
             caption=f"Through whom most margin is at stake ({len(late)} of {len(leak):,})",
             head=("customer", _in("at stake a day", unit), _in("brings a day", unit), "usual gap", "silent for"),
             kinds="tnnnn",
             rows=[
                 (
-                    str(late.customer_id[i]),
+                    short(late.customer_id[i]),
                     f"{late.at_risk_per_day[i]:,.2f}",
                     f"{late.margin_per_day[i]:,.2f}",
                     f"{late.usual_gap_days[i]:,.0f} days",
@@ -172,7 +172,7 @@ def _contacts(plan: Plan) -> dict[str, Any]:
     leads, spread = plan.lead_list(), plan.contacts.gain_sd
     shown = [
         {
-            "who": str(leads.customer_id[i]),
+            "who": short(leads.customer_id[i]),
             "why": str(leads.why[i]),
             "action": str(leads.action[i]),
             "channel": str(leads.channel[i]),
@@ -230,10 +230,12 @@ def _margin(night: Reportable) -> dict[str, Any]:
     *parts, change = cents([*levers.parts.values(), -levers.change])
     return {
         "days": night.audit.period_days,
+        "before": _of(texts[0], unit),
+        "now": _of(texts[-1], unit),
         "verdict": ledger.verdict(),
         "picture": pictures.waterfall("ledger", drawn, alt=f"Margin from the period before to now: {story}"),
         "ledger": Grid(
-            caption=f"The defection ledger: the {night.audit.period_days} days to {night.as_of.isoformat()} and those before",
+            caption=f"The defection ledger: {night.audit.period_days} days to {night.as_of}, and those before",
             head=("", "customers", _in("revenue", unit), _in("margin", unit), "points"),
             kinds="tnnnn",
             rows=rows,
@@ -256,7 +258,9 @@ def _margin(night: Reportable) -> dict[str, Any]:
             ],
             total=True,
         ),
-        "notes": [note for note in _notes(ledger.provenance, levers.provenance) if note not in night.log.provenance.notes],
+        "notes": [
+            note for note in _notes(ledger.provenance, levers.provenance) if note not in night.log.provenance.notes
+        ],
     }
 
 
@@ -289,7 +293,7 @@ def _best(night: Reportable) -> dict[str, Any]:
             kinds="tnnnn",
             rows=[
                 (
-                    str(quiet.customer_id[i]),
+                    short(quiet.customer_id[i]),
                     exact(float(quiet.margin_per_year[i])),
                     f"{quiet.orders_per_year[i]:,.1f}",
                     "unknown" if contacts is None else count(contacts[i]),
@@ -336,7 +340,7 @@ def _worth(night: Reportable) -> dict[str, Any]:
     expected = worth.expected_margin
     days = f"{worth.horizon_days:,g}"
     head = ("customers", "share of customers", _in("expected margin", unit), "share of it")
-    tiers = [(tier.name, night.tiers.rank == tier.rank) for tier in reversed(night.tiers.tiers)]
+    tiers = [(short(tier.name), night.tiers.rank == tier.rank) for tier in reversed(night.tiers.tiers)]
     bands = _bands(expected)
     alive = [
         (f"{low}–{low + 20}%", _between(worth.p_alive, low / 100, (low + 20) / 100, last=low == 80))
@@ -344,6 +348,7 @@ def _worth(night: Reportable) -> dict[str, Any]:
     ]
     return {
         "days": days,
+        "model": worth.model,
         "expected": _of(forecast(float(np.nansum(expected))), unit),
         "value": _of(forecast(float(np.nansum(worth.value))), unit),
         "rate": percent(worth.discount_rate),
@@ -353,7 +358,11 @@ def _worth(night: Reportable) -> dict[str, Any]:
         "interval": f"{100 * worth.interval:g}%",
         "tiers": _split("tiers", tiers, expected, ("tier", *head), f"Tiers by expected margin in {days} days"),
         "bands": _split(
-            "bands", bands, expected, (_in("expected margin", unit), *head), f"Customers by expected margin in {days} days"
+            "bands",
+            bands,
+            expected,
+            (_in("expected margin", unit), *head),
+            f"Customers by expected margin in {days} days",
         ),
         "alive": _split("alive", alive, expected, ("chance", *head), "Customers by the chance that they still come"),
         "notes": [note for note in worth.provenance.notes if note not in night.log.provenance.notes],
@@ -381,7 +390,13 @@ def _split(
                 (a.label, count(h), a.text, forecast(s), b.text)
                 for a, b, h, s in zip(first, second, heads, sums, strict=True)
             ),
-            ("all", count(sum(heads)), percent(sum(heads) / n), forecast(total), percent(1.0 if total > 0 else math.nan)),
+            (
+                "all",
+                count(sum(heads)),
+                percent(sum(heads) / n),
+                forecast(total),
+                percent(1.0 if total > 0 else math.nan),
+            ),
         ],
         total=True,
     )
@@ -434,7 +449,10 @@ def _others(plan: Plan) -> dict[str, Any]:
             caption="Every customer once",
             head=("what becomes of them", "customers"),
             kinds="tn",
-            rows=[*((name, count(mask.sum())) for name, mask in groups), ("all customers of the base", count(len(plan)))],
+            rows=[
+                *((name, count(mask.sum())) for name, mask in groups),
+                ("all customers of the base", count(len(plan))),
+            ],
             total=True,
         ),
         "vetoes": Grid(
@@ -479,6 +497,12 @@ def _quality(night: Reportable) -> dict[str, Any]:
             kinds="tn",
             rows=[(note, count(number)) for note, number in quality.notes.items()],
         ),
+        # What the account above has counted already is not said twice.
+        "notes": [
+            note
+            for note in night.log.provenance.notes
+            if note != NO_MARGIN and not any(note.startswith(counted) for counted in quality.notes)
+        ],
         "left_out": Grid(
             caption="Customers without a history",
             head=("why", "customers"),
@@ -503,20 +527,18 @@ def _basis(night: Reportable) -> dict[str, Any]:
         ("plan", "", plan.provenance),
     ]
     return {
-        "assumptions": Grid(
-            caption="Assumptions",
-            head=("strategy", "action", "assumed", "spread", "what it means", ""),
-            kinds="ttnntt",
-            rows=[(a.strategy, a.name, f"{a.value:g}", f"± {a.spread:g}", a.meaning, "assumption") for a in plan.assumptions],
-        ),
+        "assumptions": [
+            {
+                "strategy": a.strategy,
+                "action": a.name,
+                "value": f"{a.value:g} ± {a.spread:g}",
+                "meaning": a.meaning,
+            }
+            for a in plan.assumptions
+        ],
         "nothing_measured": plan.measured_effect is None,
         "notes": plan.notes,
-        "models": Grid(
-            caption="Models and parameters",
-            head=("stage", "model", "parameters"),
-            kinds="ttt",
-            rows=[(stage, model, _parameters(made_by.parameters)) for stage, model, made_by in made],
-        ),
+        "models": [(stage, model, _parameters(made_by.parameters)) for stage, model, made_by in made],
         "facts": [
             ("as of", night.as_of.isoformat()),
             ("horizon", f"{worth.horizon_days:,g} days, discounted at {percent(worth.discount_rate)} a year"),

@@ -24,12 +24,12 @@ __all__ = ["Bar", "bars", "pairs", "waterfall"]
 THERE, CAME, LEFT, PALE, INK = "#3d5a80", "#1f7a5c", "#b5442a", "#9db4cf", "#1d2733"
 _WIDTH, _ROW = 4.2, 0.33
 _LONGEST_LABEL = 20
-_SETTINGS = {
+_SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: one layout on every machine
     "font.size": 11.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "retention",
-    "text.parse_math": False,  # a tier named "$x$" is a name
+    "text.parse_math": True,  # a tier named "$x$" is a name
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -122,6 +122,7 @@ def _picture(name: str, rows: float, alt: str, draw: Callable[[Any], None]) -> "
         import matplotlib
         from markupsafe import Markup
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as absent:
         raise MissingExtraError("the report", library=str(absent.name).partition(".")[0], extra="report") from None
     buffer = io.StringIO()
@@ -129,8 +130,7 @@ def _picture(name: str, rows: float, alt: str, draw: Callable[[Any], None]) -> "
         # The reader's own settings must not change the page.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=(_WIDTH, _ROW * rows + 0.15), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr]
+        figure = Figure(figsize=(_WIDTH, _ROW * rows + 0.15), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
         figure.patch.set_visible(False)
         ax = figure.subplots()
         ax.patch.set_visible(False)

@@ -26,7 +26,8 @@ def anticipate(
     are never called overdue. The window of a customer who is not overdue runs from the first to the third quartile
     of her next purchase given her silence so far; that of an overdue one opens on the as-of date for two weeks.
 
-    ``margin_per_day`` is her margin per purchase day times her pace, the pace shrunk towards the base's by one gap of the base.
+    ``margin_per_day`` is her margin per purchase day times her pace: gaps over the days that they took, with one typical
+    gap of the base added to both (for a one-time buyer the days since then).
     ``at_risk_per_day`` is that times the probability that she still comes, for overdue customers only: what leaves
     if she does. Who has surely left no longer counts, because there is nothing left to lose.
 
@@ -58,7 +59,8 @@ def anticipate(
     as_of = h.last_at + _whole_days(h.idle_days)
     opens = np.where(overdue, as_of, h.last_at + _whole_days(due(0.25)))
     closes = np.where(overdue, as_of + _DAYS_TO_ACT, h.last_at + _whole_days(due(0.75)))
-    pace = (h.frequency + 1.0) / (h.recency_days + np.exp(clock.m0))
+    seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
+    pace = (h.frequency + 1.0) / (seen + clock.typical_gap_days)
     per_day = np.maximum(h.margin, 0.0) / (h.frequency + 1.0) * pace
     return Outlook(
         customer_id=h.customer_id,

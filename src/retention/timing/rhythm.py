@@ -20,7 +20,8 @@ class Rhythm:
 
     ``m0`` is the base's mean log gap (days), ``kappa0`` and ``nu0`` its weight in gaps against a customer's own
     mean and variance, ``s0_squared`` the variance of log gaps, and ``a``, ``b`` the beta distribution of leaving
-    after a purchase. The kernel's page has the equations. A customer with few gaps is judged by the base's clock,
+    after a purchase; ``typical_gap_days`` is the mean over customers of their mean gap. The kernel's page has the
+    equations. A customer with few gaps is judged by the base's clock,
     one with many by her own.
     """
 
@@ -30,6 +31,7 @@ class Rhythm:
     s0_squared: float
     a: float
     b: float
+    typical_gap_days: float
     log_likelihood: float | None = attrs.field(default=None, eq=False)
 
     @classmethod
@@ -74,6 +76,7 @@ class Rhythm:
             s0_squared=prior.s0_squared,
             a=prior.a,
             b=prior.b,
+            typical_gap_days=float(np.mean(sample.recency_days[x > 0] / x[x > 0])) if gaps else float(np.exp(prior.m0)),
             log_likelihood=float(fit),
         )
 

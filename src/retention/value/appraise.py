@@ -30,14 +30,13 @@ def appraise(
         >>> model = BGNBD().at(r=0.243, alpha=4.414, a=0.793, b=2.426, p=6.25, q=3.74, v=15.44)
         >>> worth = appraise(base, model, horizon_days=273)
         >>> worth.expected_purchases.round(2).tolist()
-        [1.23, 0.19]
+        [1.23, 0.2]
     """
     rules = (
-        ("horizon_days", horizon_days, math.isfinite(horizon_days) and horizon_days > 0, "days > 0", "365 means a year"),
-        ("discount_rate", discount_rate, math.isfinite(discount_rate) and discount_rate >= 0, "a yearly rate >= 0",
-         "0.10 means 10 % a year"),
+        ("horizon_days", horizon_days, 0 < horizon_days < math.inf, "a positive number of days", "365 means a year"),
+        ("discount_rate", discount_rate, 0 <= discount_rate < math.inf, "a yearly rate >= 0", "0.10 means 10 % a year"),
         ("interval", interval, 0 < interval < 1, "a share between 0 and 1", "0.90 means 90 %"),
-    )  # fmt: skip
+    )
     for name, given, good, rule, remedy in rules:
         if not good:
             raise ConfigError(f"{name}={given!r}", rule=rule, remedy=remedy)

@@ -65,9 +65,8 @@ class BGNBD:
         money = [name for name in MARGINS if name in params]
         values = positive_parameters(self.name, params, (*PURCHASES, *(MARGINS if money else ())))
         margin = self.margin.at(**{name: values[name] for name in MARGINS}) if money else None
-        return FittedBGNBD(
-            **{name: values[name] for name in PURCHASES}, time_unit_days=self.time_unit_days, margin=margin
-        )
+        r, alpha, a, b = (values[name] for name in PURCHASES)
+        return FittedBGNBD(r=r, alpha=alpha, a=a, b=b, time_unit_days=self.time_unit_days, margin=margin)
 
     def fit(self, histories: Histories) -> "FittedBGNBD":
         """Learn both models from a base.
@@ -84,6 +83,7 @@ class BGNBD:
         scaled = cells._replace(t_x=cells.t_x / clock, T=cells.T / clock)
         point, found = estimate(
             lambda theta: kernel.total(kernel.Params(*np.exp(theta)), scaled),
+            model=self.name,
             names=PURCHASES,
             prior_mean=_PRIOR_MEAN,
             prior_sd=_PRIOR_SD,
@@ -97,8 +97,6 @@ class BGNBD:
             found,
             log_likelihood=found.log_likelihood - float(cells.weight @ cells.x) * math.log(unit),
             standard_errors=errors,
-            diagnosis=_told(found.diagnosis),
-            notes=tuple(_told(note) for note in found.notes),
         )
         return FittedBGNBD(
             r=r,
@@ -109,10 +107,6 @@ class BGNBD:
             margin=self.margin.fit(histories),
             estimate=found,
         )
-
-
-def _told(text: str) -> str:
-    return f"bg-nbd: {text}" if text else ""
 
 
 @frozen(kw_only=True)
@@ -324,10 +318,11 @@ class FittedBGNBD:
 
 
 def _quantiles(ahead: Any, money: Moments, lossless: Any, interval: float) -> tuple[FloatColumn, FloatColumn]:
-    """The two bounds of a mixture: 0 with probability ``none``, else gamma or normal with matched moments."""
+    """The two bounds of a mixture: 0 if she buys nothing, else gamma or normal with matched moments."""
     from scipy.special import gammaincinv, ndtr, ndtri
 
-    buys = np.maximum(1 - ahead.none, 1e-300)
+    buys = np.maximum(ahead.any, 1e-100)
+    none = 1 - buys
     mean = ahead.mean * money.mean
     second = ahead.squares * money.square + ahead.pairs * money.product
     m = mean / buys
@@ -335,14 +330,15 @@ def _quantiles(ahead: Any, money: Moments, lossless: Any, interval: float) -> tu
     s = np.sqrt(variance)
     gamma = lossless & (m > 0) & (variance > 0)
     shape = np.divide(m**2, variance, out=np.ones_like(m), where=gamma)
-    below = np.where(gamma | (s == 0), np.where((s == 0) & (m < 0), 1.0, 0.0), 0.0)
+    below = np.where(m < 0, 1.0, 0.0)  # of the money, given that she buys: the share below zero
+    below[gamma] = 0.0
     spread = ~gamma & (s > 0)
     below[spread] = ndtr(-m[spread] / s[spread])
     bounds = []
     for level in ((1 - interval) / 2, (1 + interval) / 2):
         loss = buys * below
-        rank = np.where(level < loss, level / buys, (level - ahead.none) / buys)
-        silent = (level >= loss) & (level <= loss + ahead.none)
+        rank = np.where(level < loss, level / buys, (level - none) / buys)
+        silent = (level >= loss) & (level <= loss + none)
         rank = np.clip(rank, 1e-300, 1 - 1e-16)
         bound = m.copy()
         draw = gamma & ~silent

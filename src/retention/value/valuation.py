@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 from attrs import frozen
 
 from retention.frames.table import FloatColumn, Table, TextColumn, column
@@ -35,6 +36,29 @@ class Valuation(Table):
     discount_rate: float
     interval: float
     currency: str | None = None
+
+    def total(self) -> float:
+        """Expected discounted margin of these customers together (customer equity within the horizon)."""
+        return float(self.value.sum())
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw how the value is spread: the share of the total that the best customers hold, against their share
+        of the base; the diagonal is a base in which all are worth the same."""
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.figure(figsize=(6, 4), layout="constrained").add_subplot()
+        best_first = np.sort(np.maximum(self.value, 0.0))[::-1]
+        held = np.concatenate([[0.0], np.cumsum(best_first)])
+        shares = np.linspace(0, 100, len(held)) if len(self) else np.array([0.0, 100.0])
+        curve = 100 * held / held[-1] if held[-1] > 0 else shares
+        ax.plot(shares, curve, color="#1f5f8b", linewidth=2)
+        ax.fill_between(shares, curve, shares, color="#1f5f8b", alpha=0.15, linewidth=0)
+        ax.plot([0, 100], [0, 100], color="0.6", linewidth=1, linestyle="--")
+        ax.set(xlim=(0, 100), ylim=(0, 101), xlabel="best customers, % of the base", ylabel="% of all value they hold")
+        money = f"{self.total():,.0f}" + (f" {self.currency}" if self.currency else "")
+        ax.set_title(f"{money} expected in {self.horizon_days:,.0f} days from {len(self):,} customers", fontsize=10)
+        return ax
 
 
 @runtime_checkable

@@ -24,8 +24,8 @@ def tell(night: "Night", *, top: int = 5) -> str:
         "",
         _line(
             "receipts",
-            f"{quality.rows_in:,} lines in, {quality.rows_kept:,} kept, {aside:,} set aside with a reason; "
-            f"money in {quality.money_in:,.2f}{unit}, kept {quality.money_kept:,.2f}{unit}",
+            f"{quality.rows_in:,} lines in, {quality.rows_kept:,} kept with {quality.money_kept:,.2f}{unit}, "
+            f"{aside:,} set aside, each with a reason",
         ),
         _line(
             "at stake",
@@ -59,7 +59,7 @@ def tell(night: "Night", *, top: int = 5) -> str:
         paragraphs.append(_wrapped(f"     {lead['why']}", "     "))
     if len(leads) > top:
         paragraphs.append(f"     and {len(leads) - top:,} more")
-    paragraphs += ["", *(_line("note", note) for note in (*night.log.provenance.notes, *plan.notes))]
+    paragraphs += ["", *(_line("note", note) for note in dict.fromkeys((*night.audit.notes, *plan.notes)))]
     if night.recorded is not None:
         paragraphs.append(_line("journal", night.recorded.message))
     return "\n".join(paragraphs)
