@@ -1,7 +1,4 @@
-"""How the documentation is built: every code cell is run, nothing is fetched from the network.
-
-    python -m sphinx -q -W --keep-going -b html docs docs/_build/html
-"""
+"""How the documentation is built: every code cell is run, nothing is fetched from the network."""
 
 import importlib.metadata
 import os

@@ -62,27 +62,29 @@ def test_expected_purchases_match_sixty_digits(params, t):
             assert got == pytest.approx(float(truth) * there, rel=1e-9)
 
 
+# The paper's optimum with the digits of the authors' spreadsheet; times are whole days, the paper prints weeks.
+SHEET = Params(0.24259395, 4.41353198, 0.79291997, 2.42588132)
+
+
 def test_the_published_worksheet_of_log_likelihoods():
-    """Figure 1 of the paper; the printed values hold for the unrounded optimum in it."""
-    x, t_x, T = arrays((2, 30.43, 38.86), (1, 1.71, 38.86), (7, 29.43, 38.86), (0, 0, 38.86))
-    ours = bgnbd.log_likelihoods(Params(0.2426, 4.4136, 0.7929, 2.4259), x, t_x, T)
-    assert ours == pytest.approx([-9.4596, -4.4711, -21.8644, -0.5538], abs=2e-3)
-    assert ours[[0, 1, 3]] == pytest.approx([-9.4596, -4.4711, -0.5538], abs=2e-4)
+    """Figure 1 of Fader, Hardie and Lee 2005, customers 1, 2 and 6, and one without a repeat."""
+    x, t_x, T = arrays((2, 213, 272), (1, 12, 272), (7, 206, 272), (0, 0, 272))
+    ours = bgnbd.log_likelihoods(SHEET, x, t_x / 7, T / 7)
+    assert ours == pytest.approx([-9.4596, -4.4711, -21.8644, -0.5538], abs=6e-5)
 
 
 def test_the_published_expectations_of_a_new_customer():
+    """The authors' spreadsheet; its last figure, at 78 weeks, is read to three decimals."""
     nobody = np.zeros(1)
-    params = Params(0.2426, 4.4136, 0.7929, 2.4259)
-    for t, printed in [(0.1429, 0.0078), (1, 0.0532), (3, 0.1506), (31.8571, 1.0405), (32, 1.0437), (78, 1.8576)]:
-        assert bgnbd.forecast(params, nobody, nobody, nobody, t).mean[0] == pytest.approx(printed, abs=6e-5)
-    assert bgnbd.forecast(params, nobody, nobody, nobody, 52.0).mean[0] == pytest.approx(1.444004, abs=6e-5)
+    for t, printed in [(0.1429, 0.0078), (1, 0.0532), (3, 0.1506), (31.8571, 1.0405), (32, 1.0437), (52, 1.444004)]:
+        assert bgnbd.forecast(SHEET, nobody, nobody, nobody, t).mean[0] == pytest.approx(printed, abs=6e-5)
+    assert bgnbd.forecast(SHEET, nobody, nobody, nobody, 78.0).mean[0] == pytest.approx(1.8576, abs=5e-4)
 
 
 def test_customer_1516_of_the_published_walkthrough():
     x, t_x, T = arrays((26, 30.857142857, 31.0))
-    params = Params(0.2426, 4.4136, 0.7929, 2.4259)
-    assert bgnbd.p_alive(params, x, t_x, T)[0] == pytest.approx(0.9688523, abs=1e-5)
-    assert bgnbd.forecast(params, x, t_x, T, 52.0).mean[0] == pytest.approx(25.75659, abs=2e-3)
+    assert bgnbd.p_alive(SHEET, x, t_x, T)[0] == pytest.approx(0.9688523, abs=1e-5)
+    assert bgnbd.forecast(SHEET, x, t_x, T, 52.0).mean[0] == pytest.approx(25.75659, abs=2e-3)
 
 
 def test_customer_1_is_expected_to_buy_1_226_times_in_39_weeks():

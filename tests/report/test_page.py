@@ -96,7 +96,7 @@ def test_ids_are_unique_and_links_inside_the_page_lead_somewhere(page):
 
 def test_the_same_night_gives_the_same_bytes_whatever_my_plotting_settings(night, html):
     assert render(night) == html
-    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path", "text.color": "red"}):
+    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "patch.force_edgecolor": True}):
         assert render(night) == html
 
 

@@ -229,6 +229,21 @@ class Explanation:
     held_out: bool
     currency: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "customer_id": self.customer_id,
+            "as_of": self.as_of.isoformat(),
+            "decision": self.decision,
+            "action": self.action,
+            "reason": self.reason,
+            "considered": [self.considered.row(i) for i in range(len(self.considered))],
+            "vetoes": [self.vetoes.row(i) for i in range(len(self.vetoes))],
+            "stopped_by_budget": self.stopped_by_budget,
+            "held_out": self.held_out,
+            "currency": self.currency,
+        }
+
     def __str__(self) -> str:
         unit = f" {self.currency}" if self.currency else ""
         head = f"customer {self.customer_id} on {self.as_of.isoformat()}: {self.decision}"

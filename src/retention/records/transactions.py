@@ -220,7 +220,7 @@ class TransactionLog(Table):
         digest = hashlib.blake2b(digest_size=8)
         for values in (self.customers.codes, self.at.astype(np.int64), self.revenue.minor, self.margin.minor):
             digest.update(np.ascontiguousarray(values).astype("<i8").tobytes())
-        digest.update("\x1f".join(self.customers.labels.tolist()).encode())
+        digest.update("\x1f".join(self.customers.labels.tolist()).encode("utf-8", "surrogatepass"))
         if self.orders is not None:
             digest.update(self.orders.codes.astype("<i8").tobytes())
         digest.update(f"{self.revenue.decimals},{self.margin.decimals},{self.currency}".encode())

@@ -29,7 +29,7 @@ _SETTINGS: Any = {
     "font.size": 11.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "retention",
-    "text.parse_math": True,  # a tier named "$x$" is a name
+    "text.parse_math": False,  # a tier named "$x$" is a name
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,

@@ -1,0 +1,95 @@
+"""Results are frozen, behave alike and show themselves without running anything."""
+
+import numpy as np
+import pytest
+from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retention.errors import ColumnError, ConfigError, RetentionError
+from retention.frames.coded import Coded
+from retention.frames.table import FloatColumn, Table, TextColumn, column, read_only
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Things(Table):
+    customer_id: TextColumn = column("who")
+    amount: FloatColumn = column("how much")
+    share: FloatColumn | None = column("of what", optional=True)
+
+
+def things(n: int = 3) -> Things:
+    return Things(customer_id=np.array([f"<b>{i}</b>" for i in range(n)]), amount=np.arange(float(n)))
+
+
+def test_columns_cannot_be_written_and_the_callers_array_stays_his():
+    mine = np.arange(3.0)
+    table = Things(customer_id=np.array(["a", "b", "c"]), amount=mine)
+    mine[0] = 99.0
+    assert table["amount"].tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(ValueError, match="read-only"):
+        table["amount"][0] = 1.0
+
+
+def test_a_view_of_somebody_elses_array_is_copied():
+    base = np.arange(4.0)
+    view = base[1:]
+    frozen_view = read_only(view)
+    base[1] = 99.0
+    assert frozen_view.tolist() == [1.0, 2.0, 3.0]
+    assert base.flags.writeable
+
+
+def test_columns_of_unequal_length_are_refused():
+    with pytest.raises(RetentionError, match="one length"):
+        Things(customer_id=np.array(["a"]), amount=np.arange(2.0))
+
+
+def test_a_column_that_is_not_there_is_told_with_the_nearest():
+    with pytest.raises(ColumnError, match="did you mean 'amount'"):
+        things()["amuont"]
+
+
+def test_rows_are_asked_for_by_id_and_the_error_does_not_repeat_it():
+    assert things().customer("<b>1</b>")["amount"] == 1.0
+    with pytest.raises(RetentionError) as caught:
+        things().customer("secret name")
+    assert "secret name" not in str(caught.value)
+
+
+def test_html_is_escaped():
+    assert "<b>" not in things()._repr_html_()
+    assert "&lt;b&gt;" in things()._repr_html_()
+
+
+def test_equality_is_by_kind_columns_and_values_with_nan_equal_to_itself():
+    a = Things(customer_id=np.array(["x"]), amount=np.array([np.nan]))
+    assert a.equals(Things(customer_id=np.array(["x"]), amount=np.array([np.nan])))
+    assert not a.equals(Things(customer_id=np.array(["x"]), amount=np.array([1.0])))
+    assert not a.equals(Things(customer_id=np.array(["x"]), amount=np.array([np.nan]), share=np.array([1.0])))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_table_goes_out_in_the_callers_own_library(library):
+    frame = things().to_frame(like=library)
+    assert type(frame).__module__.split(".")[0] == library
+    again = things().to_frame(like=frame)
+    assert type(again) is type(frame)
+    assert np.asarray(frame["amount"]).tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_library_that_nobody_knows_is_told():
+    with pytest.raises(ConfigError, match="pandas, polars, pyarrow"):
+        things().to_frame(like="excel")
+
+
+@given(st.lists(st.text(min_size=1, max_size=5).filter(lambda t: "\x00" not in t), max_size=20), st.data())
+def test_coded_text_is_the_text(values, data):
+    coded = Coded.of(values)
+    assert coded.text().tolist() == values
+    assert coded.labels.tolist() == sorted(set(values))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool)
+    some = coded.take(mask)
+    assert some.text().tolist() == [v for v, keep in zip(values, mask, strict=True) if keep]
+    assert some.labels.tolist() == sorted(set(some.text().tolist()))
+    assert coded.joined(some).text().tolist() == values + some.text().tolist()
