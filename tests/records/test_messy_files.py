@@ -404,3 +404,14 @@ def test_times_with_an_offset_become_the_shops_wall_clock_when_it_is_named(tmp_p
     path.write_text("c,d,r\n7,2011-06-01T23:30:00Z,1\n7,2011-12-01 23:30:00-05:00,1\n7,2011-06-01 08:00,1\n")
     log = read_transactions(path, customer="c", at="d", revenue="r", time_zone="Europe/Berlin")
     assert log.at.astype(str).tolist() == ["2011-06-02T01:30:00", "2011-12-02T05:30:00", "2011-06-01T08:00:00"]
+
+
+def test_a_row_with_several_faults_is_set_aside_once_for_the_first_of_them(tmp_path):
+    rows = [
+        Row("7", "2011-01-01", "1.10", D(2011, 1, 1), "1.10"),
+        Row("", "31.02.2011", "2.20", None, "2.20", "missing customer"),
+        Row("null", "", "free", None, None, "missing customer"),
+        Row("x" * 201, "31.02.2011", "5000000000", None, "5000000000", "id too long"),
+        Row("7", "31.02.2011", "gratis", None, None, "impossible date"),
+    ]
+    reconcile(read(write(tmp_path / "a.csv", rows)), rows)

@@ -63,7 +63,7 @@ def worth_of(base, when):
     )
 
 
-def night(log=None, *, as_of=DAY, rule=None, recorded=None, touches=None, money=20.0, hours=3.0, **plan):
+def night(log=None, *, as_of=DAY, rule=None, touches=None, money=20.0, hours=3.0, **plan):
     """One night of a log, as a program would make it."""
     log = receipts() if log is None else log
     base = summarize(log, as_of=as_of)
@@ -81,5 +81,4 @@ def night(log=None, *, as_of=DAY, rule=None, recorded=None, touches=None, money=
         tiers=tiers,
         plan=make_plan(base, worth, when, tiers, budget=budget, touches=touches, **plan),
         leak=leak(when, as_of=as_of, touches=touches),
-        recorded=recorded,
     )

@@ -118,6 +118,11 @@ def log_likelihoods(params: Params, x: Floats, t_x: Floats, T: Floats) -> Floats
     return out
 
 
+def _dot(a: Floats, b: Floats) -> float:
+    """A dot product without BLAS, whose threads cost more than they bring on vectors of this size."""
+    return float(np.einsum("i,i->", a, b))
+
+
 def total(params: Params, cells: Cells) -> tuple[float, Floats, Floats]:
     """Log-likelihood of a base, with its gradient and Hessian by ``(log r, log alpha, log a, log b)``.
 
@@ -125,28 +130,28 @@ def total(params: Params, cells: Cells) -> tuple[float, Floats, Floats]:
     """
     r, alpha, a, b = params
     x, t_x, T, w, _ = cells
-    xs, group = np.unique(x, return_inverse=True)
-    n = np.bincount(group, w, minlength=len(xs))
+    begins = np.flatnonzero(np.diff(x, prepend=-1.0))  # cells are sorted by x
+    xs, n = x[begins], np.add.reduceat(w, begins) if len(x) else w
     log_T = np.log(alpha + T)
     inv_T = 1 / (alpha + T)
     N, nx = float(n.sum()), float(n @ xs)
     rx = r + x
 
     value = float(n @ (gammaln(r + xs) - gammaln(r) + betaln(a, b + xs) - betaln(a, b)))
-    value += float(w @ (r * np.log(alpha) - rx * log_T))
+    value += _dot(w, r * np.log(alpha) - rx * log_T)
     ab = n @ (psi(a + b) - psi(a + b + xs))
     g = np.array(
         [
-            n @ (psi(r + xs) - psi(r)) + N * np.log(alpha) - w @ log_T,
-            N * r / alpha - w @ (rx * inv_T),
+            n @ (psi(r + xs) - psi(r)) + N * np.log(alpha) - _dot(w, log_T),
+            N * r / alpha - _dot(w, rx * inv_T),
             ab,
             ab + n @ (psi(b + xs) - psi(b)),
         ]
     )
     H = np.zeros((4, 4))
     H[0, 0] = n @ (polygamma(1, r + xs) - polygamma(1, r))
-    H[0, 1] = N / alpha - w @ inv_T
-    H[1, 1] = -N * r / alpha**2 + w @ (rx * inv_T**2)
+    H[0, 1] = N / alpha - _dot(w, inv_T)
+    H[1, 1] = -N * r / alpha**2 + _dot(w, rx * inv_T**2)
     H[2, 2] = H[2, 3] = n @ (polygamma(1, a + b) - polygamma(1, a + b + xs))
     H[3, 3] = H[2, 3] + n @ (polygamma(1, b + xs) - polygamma(1, b))
 
@@ -158,15 +163,19 @@ def total(params: Params, cells: Cells) -> tuple[float, Floats, Floats]:
         inv_t = 1 / (alpha + t_x)
         slope = inv_T - inv_t
         inv_b = 1 / (b + x - 1)
-        value += float(w @ _softplus(D))
-        D1 = np.stack([u, rx * slope, np.full_like(u, 1 / a), -inv_b])
+        value += _dot(w, _softplus(D))
+        D1 = [u, rx * slope, np.full_like(u, 1 / a), -inv_b]
         wp = w * dead
-        g += D1 @ wp
-        H += (D1 * (wp * (1 - dead))) @ D1.T
-        H[0, 1] += wp @ slope
-        H[1, 1] += wp @ (rx * (inv_t**2 - inv_T**2))
+        both_ways = wp * (1 - dead)
+        for i in range(4):
+            g[i] += _dot(wp, D1[i])
+            weighted = both_ways * D1[i]
+            for j in range(i, 4):
+                H[i, j] += _dot(weighted, D1[j])
+        H[0, 1] += _dot(wp, slope)
+        H[1, 1] += _dot(wp, rx * (inv_t**2 - inv_T**2))
         H[2, 2] -= wp.sum() / a**2
-        H[3, 3] += wp @ inv_b**2
+        H[3, 3] += _dot(wp, inv_b**2)
     H = np.triu(H) + np.triu(H, 1).T
     theta = np.array(params)
     return value, g * theta, H * np.outer(theta, theta) + np.diag(g * theta)

@@ -34,6 +34,7 @@ def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps:
     """
     point = np.clip(np.asarray(start, dtype=np.float64), -bound, bound)
     value, gradient, hessian = objective(point)
+    idle = 0
     for _ in range(steps):
         curvature, axes = np.linalg.eigh(hessian)
         uphill = axes.T @ gradient
@@ -43,7 +44,7 @@ def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps:
         if decrement < 1e-12:
             break
         step *= min(1.0, 2.0 / float(np.abs(step).max()))
-        for _ in range(40):
+        for _ in range(30):
             candidate = np.clip(point + step, -bound, bound)
             fresh = objective(candidate)
             if fresh[0] > value - 1e-13 * abs(value) or not np.any(candidate != point):
@@ -51,7 +52,11 @@ def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps:
             step = step / 2
         if not np.any(candidate != point):
             break
+        idle = idle + 1 if fresh[0] - value < 1e-10 else 0
         point, (value, gradient, hessian) = candidate, fresh
+        # Against the wall, or walking without climbing: a ridge, which more steps would not end.
+        if idle == 4 or np.any(np.abs(point) >= bound):
+            break
     curvature, axes = np.linalg.eigh(hessian)
     uphill = axes.T @ gradient
     decrement = float(np.sum(uphill**2 / np.maximum(np.abs(curvature), 1e-300)))

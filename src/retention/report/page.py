@@ -67,10 +67,6 @@ class Reportable(Protocol):
     def leak(self) -> Leak:
         """What is at stake a day."""
 
-    @property
-    def recorded(self) -> Any:
-        """What the journal said, or None."""
-
 
 def render(night: Reportable) -> str:
     """One self-contained HTML page of a night, as text.
@@ -125,7 +121,6 @@ def _stake(night: Reportable) -> dict[str, Any]:
     leak, plan, unit = night.leak, night.plan, night.log.currency
     late = leak.take(slice(0, _LATE))
     planned = plan.decision == "contact"
-    recorded = night.recorded
     return {
         "per_day": _of(forecast(leak.per_day), unit),
         "per_year": _of(forecast(leak.per_day * _DAYS_A_YEAR), unit),
@@ -144,7 +139,6 @@ def _stake(night: Reportable) -> dict[str, Any]:
         "assumed": "measured" not in plan.evidence[planned].tolist(),
         "held_out": count((plan.decision == "hold-out").sum()),
         "holdout_share": percent(plan.holdout_share),
-        "journal": "" if recorded is None else recorded.message,
         "no_margin": NO_MARGIN if NO_MARGIN in night.log.provenance.notes else "",
         "late": Grid(
             caption=f"Through whom most margin is at stake ({len(late)} of {len(leak):,})",
