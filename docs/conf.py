@@ -10,6 +10,8 @@ from sphinx.application import Sphinx
 
 # Cells call the `retention` command; it lives beside the Python that builds these pages.
 os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+# What the hidden cells of the pages share.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(__file__), os.environ.get("PYTHONPATH")]))
 # A page shows the same bytes whoever builds it: no plugin of the builder's, no width of her terminal.
 os.environ.update(RETENTION_BLOCKED_PLUGINS="", COLUMNS="100", MPLBACKEND="module://matplotlib_inline.backend_inline")
 
@@ -24,6 +26,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+nb_render_markdown_format = "myst"
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except ExceptionGroup as group:
         print(f"retention: {group.message}", file=sys.stderr)
-        for error in group.exceptions:
-            print(f"- {type(error).__name__}: {error}", file=sys.stderr)
+        for one in group.exceptions:
+            print(f"- {type(one).__name__}: {one}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, less) went away: that is its right.
@@ -118,7 +118,8 @@ def _program(arguments: argparse.Namespace) -> Any:
     from retention.records import guess_roles
 
     named = {role: getattr(arguments, f"role_{role}") for role in _ROLES}
-    roles = guess_roles(open_source(source).columns) | {role: column for role, column in named.items() if column is not None}
+    table = open_source(source)
+    roles = guess_roles(table.columns) | {role: column for role, column in named.items() if column is not None}
     if named["revenue"] is not None:
         roles.pop("quantity", None) if named["quantity"] is None else None
         roles.pop("unit_price", None)
@@ -129,7 +130,7 @@ def _program(arguments: argparse.Namespace) -> Any:
         roles["currency"] = arguments.currency
     if not arguments.json:
         print("read as: " + ", ".join(f"{role} = {column!r}" for role, column in roles.items()), file=sys.stderr)
-    return Program(source=str(source), read=roles, **overrides)
+    return Program(source=table, read=roles, **overrides)
 
 
 def _rate_or_column(text: str) -> float | str:

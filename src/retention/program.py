@@ -89,7 +89,7 @@ class Program:
         'bg-nbd'
     """
 
-    source: str | None = None
+    source: Any = None
     read: Mapping[str, Any] = field(factory=dict)
     model: str = "bg-nbd"
     horizon_days: float = field(default=365.0, validator=_number(1e-9))
@@ -152,7 +152,7 @@ class Program:
             raise ConfigError(
                 f"[read] without {' and '.join(missing)}",
                 rule="the columns that hold the customer and the date are named",
-                remedy="add customer = '...' and at = '...' to the [read] section; `retention doctor FILE` suggests them",
+                remedy="add customer = '...' and at = '...' to [read]; `retention doctor FILE` suggests them",
             )
         try:
             return read_transactions(what, **self.read)

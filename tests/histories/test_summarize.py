@@ -44,7 +44,8 @@ def log_of(rows) -> TransactionLog:
         order=[f"{r['customer_id']}-{r['order']}" for r in rows],
         category=[r["category"] for r in rows],
     )
-    return attrs.evolve(log, is_cancelled=np.array([r["cancelled"] for r in rows], dtype=bool))
+    cancelled = np.array([r["cancelled"] for r in rows], dtype=bool)
+    return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT")))
 
 
 def by_hand(rows, as_of_day: int) -> dict[str, dict]:

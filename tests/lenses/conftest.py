@@ -61,7 +61,8 @@ def log_of() -> Callable[..., TransactionLog]:
             order=[row.order for row in rows],
             category=[row.category for row in rows] if categories else None,
         )
-        return attrs.evolve(log, is_cancelled=np.asarray([row.cancelled for row in rows], dtype=bool))
+        cancelled = np.asarray([row.cancelled for row in rows], dtype=bool)
+        return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT")))
 
     return make
 

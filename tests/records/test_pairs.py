@@ -1,5 +1,7 @@
 """Credit notes that undo an order, against an independent matching."""
 
+import datetime as dt
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from retention.records import read_transactions
-from retention.records._pairs import cancelled
+from retention.records._pairs import undone_at
 
 LINES = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 90), st.sampled_from([-20, -10, 0, 10, 10, 20]), st.integers(0, 1)),
@@ -29,7 +31,7 @@ def can_undo(sale, credit):
 @given(LINES)
 def test_as_many_pairs_are_found_as_can_be_and_each_line_is_in_one(lines):
     who, at, money, kind = columns(lines)
-    undone = cancelled(who, at, money, [kind])
+    undone = ~np.isnat(undone_at(who, at, money, [kind]))
     n = len(lines)
     edges = np.array([[can_undo(a, b) for b in lines] for a in lines], dtype=np.int8).reshape(n, n)
     best = int((maximum_bipartite_matching(csr_array(edges), perm_type="column") >= 0).sum()) if n else 0
@@ -46,8 +48,8 @@ def test_the_order_of_the_file_does_not_matter(lines, random):
     random.shuffle(shuffled)
     who, at, money, kind = columns(lines)
     mixed = columns(shuffled)
-    count = cancelled(who, at, money, [kind]).sum()
-    assert cancelled(mixed[0], mixed[1], mixed[2], [mixed[3]]).sum() == count
+    count = (~np.isnat(undone_at(who, at, money, [kind]))).sum()
+    assert (~np.isnat(undone_at(mixed[0], mixed[1], mixed[2], [mixed[3]]))).sum() == count
 
 
 def log_of(lines, tmp_path, **roles):
@@ -84,3 +86,11 @@ def test_another_customer_article_or_quantity_does_not_undo(tmp_path):
 def test_a_credit_note_before_the_sale_undoes_nothing(tmp_path):
     lines = ["7,2011-01-01 09:00,-5,-1,a", "7,2011-01-01 10:00,5,1,a"]
     assert not log_of(lines, tmp_path).is_cancelled.any()
+
+
+def test_an_order_is_undone_only_once_its_credit_note_is_known(tmp_path):
+    """On the evening of the order it is a purchase; on the evening of the credit note it has never been one."""
+    log = log_of(["7,2011-01-03,50,1,a", "7,2011-01-04,-50,-1,a"], tmp_path)
+    assert log.is_cancelled.tolist() == [True, True]
+    assert log.until(dt.date(2011, 1, 3)).is_cancelled.tolist() == [False]
+    assert log.until(dt.date(2011, 1, 4)).is_cancelled.tolist() == [True, True]

@@ -105,7 +105,7 @@ class Source:
 
 
 def open_source(source: Any) -> Source:
-    """Read a path (CSV, TSV, also gzipped, or Parquet) or an eager frame into raw columns.
+    """Read a path (CSV, TSV, also gzipped, or Parquet) or an eager frame into raw columns; what is open already is returned.
 
     The content decides, not the name: gzip and Parquet are known by their first bytes, the delimiter (comma,
     semicolon, tab, bar) by which one gives rows of equal length. Text is UTF-8 (UTF-16 with a byte-order mark);
@@ -116,6 +116,8 @@ def open_source(source: Any) -> Source:
             131,072 characters, no rows, a lazy frame, something that is no table.
         MissingExtraError: Parquet without pyarrow or polars.
     """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source))
     return _from_frame(source)

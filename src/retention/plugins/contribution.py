@@ -27,7 +27,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def _is_name(instance: object, attribute: object, value: object) -> None:
+def _is_name(instance: object, attribute: object, value: Any) -> None:
     if not (isinstance(value, str) and value and value == value.lower().strip()):
         raise PluginError(
             f"a contribution named {value!r}",

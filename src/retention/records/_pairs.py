@@ -6,18 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retention.frames.table import BoolColumn, IntColumn
+from retention.frames.table import IntColumn
 
 WINDOW = np.timedelta64(2, "D")
 
 
-def cancelled(
+def undone_at(
     customer: NDArray[np.integer],
     at: NDArray[np.datetime64],
     money: IntColumn,
     same: Sequence[NDArray[np.integer]] = (),
-) -> BoolColumn:
-    """True for both lines of each pair: a negative line and the positive one, up to two days older, that it undoes.
+) -> NDArray[np.datetime64]:
+    """For both lines of each pair the time of the negative one: a negative line, and the positive one, up to two days
+    older, that it undoes. NaT for all other lines.
 
     A pair agrees in customer, in the size of the money and in every column of ``same``. Each line is used once;
     the oldest line that is still within reach is undone first, which undoes as many as can be.
@@ -32,7 +33,7 @@ def cancelled(
     both_signs = (np.bincount(key[money > 0], minlength=groups) > 0) & (
         np.bincount(key[money < 0], minlength=groups) > 0
     )
-    undone = np.zeros(len(money), dtype=bool)
+    undone = np.full(len(money), np.datetime64("NaT"), dtype="datetime64[s]")
     rows = np.flatnonzero(both_signs[key])
     # Within one moment the sale comes first, whatever the order of the file.
     rows = rows[np.lexsort((rows, money[rows] < 0, at[rows], key[rows]))]
@@ -52,5 +53,5 @@ def cancelled(
         while open_sales and when - open_sales[0][1] > reach:
             open_sales.popleft()
         if open_sales:
-            undone[row] = undone[open_sales.popleft()[0]] = True
+            undone[row] = undone[open_sales.popleft()[0]] = at[row]
     return undone

@@ -14,7 +14,7 @@ from retention.errors import ColumnError, ConfigError, ReadError, nearest
 from retention.frames.coded import Coded
 from retention.frames.reading import RawColumn, Source, open_source
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance
-from retention.records._pairs import cancelled
+from retention.records._pairs import undone_at
 from retention.records._parsing import (
     AMBIGUOUS,
     BIGGEST,
@@ -88,7 +88,7 @@ def read_transactions(
 
     Returns:
         The log, in the order of the source: returns and credit notes are negative lines; both halves of an order
-        and the credit note that took exactly it back within two days are marked ``is_cancelled``. ``log.quality``
+        and the credit note that took exactly it back within two days are marked with ``undone_at``. ``log.quality``
         accounts for every row and every cent; ``log.provenance.notes`` names the assumptions made.
 
     Raises:
@@ -150,11 +150,11 @@ def read_transactions(
     same = [ids[role].codes[kept] for role in ("category", "item") if role in ids]
     if "quantity" in numbers:
         same.append(np.abs(numbers["quantity"].amounts.minor[kept]))
-    is_cancelled = cancelled(ids["customer"].codes[kept], when, revenue_kept.minor, same)
+    undone = undone_at(ids["customer"].codes[kept], when, revenue_kept.minor, same)
     margin_kept = _margins(margin, numbers, revenue_kept, is_return, kept, sieve)
     orders = _orders(ids["order"], kept, when, sieve) if "order" in ids else None
     sieve.note("returns and credit notes, kept as negative lines", int(is_return.sum()))
-    sieve.note("pairs of an order and the credit note that undid it", int(is_cancelled.sum()) // 2)
+    sieve.note("pairs of an order and the credit note that undid it", int((~np.isnat(undone)).sum()) // 2)
     sieve.note("lines of no money (price or quantity zero)", int((revenue_kept.minor == 0).sum()))
     log = TransactionLog(
         customers=ids["customer"].coded(kept),
@@ -162,7 +162,7 @@ def read_transactions(
         revenue=revenue_kept,
         margin=margin_kept,
         is_return=is_return,
-        is_cancelled=is_cancelled,
+        undone_at=undone,
         line=raw.line[kept],
         orders=orders,
         categories=ids["category"].coded(kept) if "category" in ids else None,

@@ -25,7 +25,7 @@ class TransactionLog(Table):
 
     ``at`` is local wall-clock time (datetime64[s]); ``revenue`` and ``margin`` are exact; ``line`` is the line
     number in the source. ``orders`` is None when the source names no orders: then all lines of a customer with
-    one time stamp are one order. ``is_return`` marks lines that take goods or money back; ``is_cancelled`` marks
+    one time stamp are one order. ``is_return`` marks lines that take goods or money back; ``undone_at`` is set on
     both halves of an order/credit-note pair that undid itself, which therefore is no purchase.
 
     Example:
@@ -41,8 +41,8 @@ class TransactionLog(Table):
     revenue: Amounts
     margin: Amounts
     is_return: BoolColumn = field(converter=read_only)
-    is_cancelled: BoolColumn = field(converter=read_only)
     line: IntColumn = field(converter=read_only)
+    undone_at: NDArray[np.datetime64] = field(converter=read_only)
     orders: Coded | None = None
     categories: Coded | None = None
     channels: Coded | None = None
@@ -95,7 +95,7 @@ class TransactionLog(Table):
             revenue=amounts,
             margin=kept,
             is_return=is_return,
-            is_cancelled=np.zeros(n, dtype=bool),
+            undone_at=never(n),
             line=np.arange(1, n + 1, dtype=np.int64),
             orders=None if order is None else Coded.of(order),
             categories=None if category is None else Coded.of(category),
@@ -109,7 +109,7 @@ class TransactionLog(Table):
     def __attrs_post_init__(self) -> None:
         """One length for all columns, and totals that exact sums can hold."""
         lengths = {len(self.line), len(self.customers), len(self.at), len(self.revenue), len(self.margin)}
-        lengths |= {len(self.is_return), len(self.is_cancelled)}
+        lengths |= {len(self.is_return), len(self.undone_at)}
         lengths |= {len(c) for c in (self.orders, self.categories, self.channels, self.quantity) if c is not None}
         if len(lengths) > 1:
             raise ReadError(
@@ -152,7 +152,7 @@ class TransactionLog(Table):
             revenue=self.revenue.take(rows),
             margin=self.margin.take(rows),
             is_return=self.is_return[rows],
-            is_cancelled=self.is_cancelled[rows],
+            undone_at=self.undone_at[rows],
             line=self.line[rows],
             orders=None if self.orders is None else self.orders.take(rows),
             categories=None if self.categories is None else self.categories.take(rows),
@@ -165,10 +165,20 @@ class TransactionLog(Table):
         """The calendar day of each line."""
         return self.at.astype("datetime64[D]")
 
+    @property
+    def is_cancelled(self) -> BoolColumn:
+        """Both halves of the pairs that undid themselves."""
+        return read_only(~np.isnat(self.undone_at))
+
     def until(self, as_of: dt.date) -> Self:
         """The lines up to and including the as-of date: all that was known when that day closed."""
         known = self.day <= np.datetime64(as_of, "D")
-        return self if bool(known.all()) else self.take(known)
+        if known.all():
+            return self
+        log = self.take(known)
+        # A credit note that is still to come has undone nothing yet.
+        not_yet = log.undone_at.astype("datetime64[D]") > np.datetime64(as_of, "D")
+        return attrs.evolve(log, undone_at=np.where(not_yet, np.datetime64("NaT"), log.undone_at))
 
     def occasions(self) -> NDArray[np.int64]:
         """The order that each line belongs to, numbered from 0: customer and order (or customer and time stamp)."""
@@ -204,7 +214,7 @@ class TransactionLog(Table):
             revenue=self.revenue.joined(other.revenue),
             margin=self.margin.joined(other.margin),
             is_return=np.concatenate([self.is_return, other.is_return]),
-            is_cancelled=np.concatenate([self.is_cancelled, other.is_cancelled]),
+            undone_at=np.concatenate([self.undone_at, other.undone_at]),
             line=np.concatenate([self.line, other.line]),
             orders=both(self.orders, other.orders),
             categories=both(self.categories, other.categories),
@@ -254,6 +264,11 @@ class TransactionLog(Table):
         money = f"{self.revenue.total():,.2f} {self.currency or ''}".strip()
         who = f"{len(self.customers.labels):,} customers"
         return f"<TransactionLog: {len(self):,} lines of {who}, {span}, revenue {money}>"
+
+
+def never(n: int) -> NDArray[np.datetime64]:
+    """``undone_at`` of n lines that nothing has undone."""
+    return np.full(n, np.datetime64("NaT"), dtype="datetime64[s]")
 
 
 NO_MARGIN = "no margin was given: margin is taken to be revenue, so every margin below is revenue"

@@ -26,8 +26,8 @@ def anticipate(
     are never called overdue. The window of a customer who is not overdue runs from the first to the third quartile
     of her next purchase given her silence so far; that of an overdue one opens on the as-of date for two weeks.
 
-    ``margin_per_day`` is her margin per purchase day times her pace: gaps over the days that they took, with one typical
-    gap of the base added to both (for a one-time buyer the days since then).
+    ``margin_per_day`` is her margin per purchase day times her pace: gaps over the days that they took, with one
+    typical gap of the base added to both (for a one-time buyer the days since then).
     ``at_risk_per_day`` is that times the probability that she still comes, for overdue customers only: what leaves
     if she does. Who has surely left no longer counts, because there is nothing left to lose.
 

@@ -243,14 +243,18 @@ def _papers(
     visit, at = (np.concatenate([getattr(part, name) for part in parts]) for name in ("visit", "minute"))
     source, quantity = (np.concatenate([getattr(part, name) for part in parts]) for name in ("source", "quantity"))
     is_credit = np.repeat([False, False, True, True], [len(part.visit) for part in parts])
-    cancelled = np.repeat([False, True, True, False], [len(part.source) for part in parts])
+    lines_of = [len(part.source) for part in parts]
+    # Line i of the cancelled orders is undone by line i of their credit notes.
+    gone = np.concatenate([np.full(lines_of[0], -1), *[undone.minute[undone.paper]] * 2, np.full(lines_of[3], -1)])
     before = np.cumsum([0, *(len(part.visit) for part in parts)])
     paper = np.concatenate([start + part.paper for start, part in zip(before[:-1], parts, strict=True)])
 
     number = np.empty(len(at), dtype=np.int64)
     number[np.lexsort((buyer[visit], at))] = np.arange(len(at))
     lines = np.argsort(number[paper], kind="stable")
-    paper, source, quantity, cancelled = paper[lines], source[lines], quantity[lines], cancelled[lines]
+    paper, source, quantity, gone = paper[lines], source[lines], quantity[lines], gone[lines]
+    cancelled = gone >= 0
+    start = np.datetime64(shop.start, "s")
     channel = np.where(
         stream(shop.seed, "stray channels").random(len(buyer)) < 0.85,
         people.channel[buyer],
@@ -259,14 +263,14 @@ def _papers(
     log = _log(
         shop,
         owner=buyer[visit][paper],
-        at=np.datetime64(shop.start, "s") + (60 * at[paper]).astype("timedelta64[s]"),
+        at=start + (60 * at[paper]).astype("timedelta64[s]"),
         orders=_numbered(number, is_credit).take(paper),
         category=sold.category[source],
         channel=channel[visit][paper],
         quantity=quantity,
         revenue=quantity * sold.price[source],
         margin=quantity * (sold.price - sold.cost)[source],
-        is_cancelled=cancelled,
+        undone_at=np.where(cancelled, start + (60 * gone).astype("timedelta64[s]"), np.datetime64("NaT")),
     )
     return log, np.where(cancelled, -1, sold.visit[source])
 
@@ -338,7 +342,7 @@ def _log(
     quantity: IntColumn,
     revenue: IntColumn,
     margin: IntColumn,
-    is_cancelled: BoolColumn,
+    undone_at: NDArray[np.datetime64],
 ) -> TransactionLog:
     money = Amounts(revenue, 2)
     return TransactionLog(
@@ -347,7 +351,7 @@ def _log(
         revenue=money,
         margin=Amounts(margin, 2),
         is_return=quantity < 0,
-        is_cancelled=is_cancelled,
+        undone_at=undone_at,
         line=np.arange(1, len(at) + 1, dtype=np.int64),
         orders=orders,
         categories=labelled(category, [c.name for c in shop.categories]),
