@@ -15,7 +15,7 @@ from attrs import field, frozen
 from retention.domain.days import as_day
 from retention.errors import ConfigError, nearest
 from retention.histories import Histories, summarize
-from retention.journal import Journal, Recorded
+from retention.journal import Adherence, Journal, Recorded
 from retention.lenses import Audit, audit
 from retention.plan import Budget, Plan
 from retention.plugins import Registry, open_registry
@@ -192,8 +192,10 @@ class Program:
         touches = read_touches(self.touches) if isinstance(self.touches, str) else self.touches
         seen = touches
         if journal is not None:
+            if record and touches is not None:
+                journal.record_touches(touches)
             remembered = journal.touches_before(day)
-            seen = remembered if touches is None else touches.joined(remembered)
+            seen = remembered if touches is None else touches.merged(remembered)
 
         progress("summing up histories")
         base = summarize(log, as_of=day)
@@ -220,7 +222,7 @@ class Program:
             strategies=self._chosen(registry, "outreach_strategy", self.strategies),
             policies=self._chosen(registry, "contact_policy", self.policies),
             journal=journal,
-            touches=touches,
+            touches=seen,
             consents=read_consents(self.consents) if isinstance(self.consents, str) else self.consents,
             complaints=_customers(self.complaints),
             do_not_contact=_customers(self.do_not_contact),
@@ -246,6 +248,7 @@ class Program:
             plan=plan,
             leak=leak(when, as_of=day, touches=seen),
             recorded=recorded,
+            adherence=None if journal is None else journal.adherence(),
         )
 
     def day(self, log: TransactionLog, as_of: str | dt.date | None = None) -> dt.date:
@@ -286,6 +289,7 @@ class Night:
     plan: Plan
     leak: Leak
     recorded: Recorded | None = None
+    adherence: Adherence | None = None
 
     def report(self, path: "str | PathLike[str]") -> Path:
         """Write the night as one self-contained HTML page; needs the extra ``report``."""
@@ -329,6 +333,8 @@ class Night:
             "spent_money": float(plan.spent_money),
             "spent_hours": float(plan.spent_hours),
             "expected_gain_assumed": float(np.sum(plan.gain[contacts])),
+            "planned_so_far": None if self.adherence is None else int(self.adherence.planned.sum()),
+            "done_so_far": None if self.adherence is None else int(self.adherence.done.sum()),
             "already_in_journal": None if self.recorded is None else self.recorded.already,
             "plan_fingerprint": plan.fingerprint(),
         }

@@ -93,7 +93,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path, plan_of, monkeypatch):
         with pytest.raises(JournalError):
             Journal(path)
     with Journal(path) as journal:
-        assert journal.events == 3
+        assert journal.events == 2
         assert journal._rows("SELECT 1 FROM sqlite_master WHERE name = 'more'") == []
 
 
@@ -159,7 +159,7 @@ def test_who_is_forgotten_leaves_the_file_byte_for_byte_and_the_totals_stay(tmp_
         assert HER.encode() in bytes_on_disk(path)
         before = journal.nights(), journal.events, journal.decisions().money.sum(), journal.outcomes().amount.sum()
 
-        assert journal.forget(HER) == 5  # decision, veto, planned touch, touch in, outcome
+        assert journal.forget(HER) == 4  # decision, veto, touch in, outcome
         assert HER.encode() not in bytes_on_disk(path)
         assert b"complained" not in bytes_on_disk(path)
         assert b"filler 7" in bytes_on_disk(path)
@@ -257,6 +257,6 @@ def test_kill_minus_nine_loses_no_acknowledged_night_and_leaves_no_half_one(tmp_
             for day in nights.as_of.tolist():
                 arms = journal.decisions(day).arm.tolist()
                 assert (arms.count("contact"), arms.count("hold-out"), len(journal.vetoes(day))) == (30, 30, 30)
-            assert journal.events == len(nights) * (1 + 60 + 30 + 30)
+            assert journal.events == len(nights) * (1 + 60 + 30)
             assert journal._rows("PRAGMA integrity_check") == [("ok",)]
     assert len(acknowledged) >= 10

@@ -25,9 +25,15 @@ from retention.records.touches import Touches
 if TYPE_CHECKING:
     from retention.plan.plan import Plan
 
-__all__ = ["Journal", "Recorded", "Nights", "Decisions", "Vetoes", "Outcomes"]
+__all__ = ["Journal", "Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes"]
 
 _PATIENCE_SECONDS = 60.0
+# Whether the planned contact in event e has been carried out by a touch before :day.
+_DONE = (
+    "EXISTS (SELECT 1 FROM events AS t WHERE t.person = e.person AND t.kind = 'touch' AND t.channel = e.channel"
+    " AND t.at >= e.at AND t.at <= date(e.at, '+28 days') AND t.at < :day"
+    " AND json_extract(t.detail, '$.direction') = 'out')"
+)
 _T = TypeVar("_T", bound=Table)
 
 
@@ -58,6 +64,20 @@ class Nights(Table):
     vetoes: IntColumn = column("proposals refused", unit="count")
     money: FloatColumn = column("spent on contacts", unit="money")
     hours: FloatColumn = column("spent on contacts", unit="hours")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Adherence(Table):
+    """One row a night with contacts: how many were planned, and how many of them were done."""
+
+    key: ClassVar[str] = "as_of"
+
+    as_of: DayColumn = column("the plan's day")
+    planned: IntColumn = column("contacts decided", unit="count")
+    done: IntColumn = column("of them, those that a touch on file carries out", unit="count")
+
+    def __repr__(self) -> str:
+        return f"<Adherence: {self.done.sum():,} of {self.planned.sum():,} planned contacts done>"
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -147,8 +167,9 @@ class Journal:
     def record(self, plan: "Plan") -> Recorded:
         """Write a night: its plan's decisions, vetoes and contacts, in one transaction.
 
-        Each customer in the plan's ``contact`` or ``hold-out`` arm gets a row; those left alone are counted. A contact
-        counts as a touch on the plan's day. The same plan again changes nothing and says so.
+        Each customer in the plan's ``contact`` or ``hold-out`` arm gets a row; those left alone are counted. A planned
+        contact counts as a touch on the plan's day until the real one is recorded. The same plan again changes
+        nothing and says so.
 
         Raises:
             JournalError: that day was decided otherwise, or a later one is on file. Nothing is written then.
@@ -177,10 +198,10 @@ class Journal:
         return Recorded(events=new, already=False, message=f"the night of {day} is recorded: {new:,} events")
 
     def record_touches(self, touches: Touches) -> Recorded:
-        """Write contacts that happened outside the plan, in or out.
+        """Write contacts that happened, in or out, whether they carry out the plan or not.
 
-        Two touches with the same customer, day, channel, kind and direction are one, so the list of what was sent may
-        be recorded after the plan, and twice.
+        Two touches with the same customer, day, channel, kind and direction are one, so a list may be recorded twice.
+        A contact by the planned channel on the plan's day or within 28 days of it is the planned one, done.
         """
         if np.isnat(touches.at).any():
             raise JournalError(
@@ -246,11 +267,18 @@ class Journal:
     # Reading
 
     def touches_before(self, day: dt.date) -> Touches:
-        """The contacts strictly before a day, oldest first; those of forgotten people are left out."""
+        """The contacts strictly before a day, oldest first; those of forgotten people are left out.
+
+        A planned contact counts on its plan's day as long as it is not known to be done; then the day it was done
+        counts instead.
+        """
         rows = self._rows(
-            "SELECT customer_id, at, channel, json_extract(detail, '$.kind'), json_extract(detail, '$.direction')"
-            " FROM events JOIN people USING (person) WHERE kind = 'touch' AND at < ? ORDER BY at, customer_id, seq",
-            (_day(day),),
+            "SELECT customer_id, at, channel, json_extract(detail, '$.kind'),"
+            " ifnull(json_extract(detail, '$.direction'), 'out')"
+            " FROM events AS e JOIN people USING (person)"
+            f" WHERE at < :day AND (kind = 'touch' OR kind = 'decision' AND arm = 'contact' AND NOT {_DONE})"
+            " ORDER BY at, customer_id, seq",
+            {"day": _day(day)},
         )
         who, at, channel, kind, direction = zip(*rows, strict=True) if rows else ((),) * 5
         return Touches.from_arrays(customer_id=who, at=at, channel=channel, kind=kind, direction=direction)
@@ -267,6 +295,15 @@ class Journal:
         """The recorded nights, oldest first."""
         rows = self._rows("SELECT at, money, hours, detail FROM events WHERE kind = 'night' ORDER BY at")
         return _table(Nights, [{"as_of": at, "money": m, "hours": h} | json.loads(d) for at, m, h, d in rows])
+
+    def adherence(self) -> Adherence:
+        """Planned and done, one row a night, oldest first: of the contacts decided, how many are on file as touches."""
+        rows = self._rows(
+            f"SELECT at, count(*), sum({_DONE}) FROM events AS e WHERE kind = 'decision' AND arm = 'contact'"
+            " GROUP BY at ORDER BY at",
+            {"day": "9999-12-31"},
+        )
+        return _table(Adherence, [{"as_of": at, "planned": planned, "done": done} for at, planned, done in rows])
 
     def decisions(self, as_of: dt.date | None = None) -> Decisions:
         """Who was chosen and in which arm, by night and then by customer; of one night if ``as_of`` is given."""
@@ -310,7 +347,7 @@ class Journal:
 
     # Inside
 
-    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         with _told(self._path):
             return self._db.execute(sql, values).fetchall()
 
@@ -471,8 +508,6 @@ def _write_night(db: sqlite3.Connection, plan: "Plan", day: str, fingerprint: st
             detail={"kind": row["kind"], "strategy": row["strategy"], "gain": row["gain"]},
             reason=row["reason"],
         )
-        if row["decision"] == "contact":
-            _write_touch(db, person, day, row["channel"], row["kind"], "out")
     for number, row in enumerate(sorted(_rows_of(vetoes), key=lambda row: people[row["customer_id"]])):
         _append(
             db,

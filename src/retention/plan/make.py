@@ -127,7 +127,7 @@ def situate(
         )
     known = touches if touches is not None else Touches.none()
     if journal is not None:
-        known = known.joined(journal.touches_before(day))
+        known = known.merged(journal.touches_before(day))
     return Situation(
         as_of=day,
         histories=histories,

@@ -14,7 +14,7 @@ SYNONYMS: dict[str, str] = {
         "donor accountid account householdid household buyerid buyer customeremail email billingemail customername who "
         "kundennummer kundennr kundenid kundeid kunde kd kdnr "
         "numeroclient noclient idclient codeclient "
-        "idcliente cliente numerocliente codigocliente nocliente masterid"
+        "idcliente cliente numerocliente codigocliente nocliente masterid patientid patient"
     ),
     "at": (
         "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat paidat processedat "

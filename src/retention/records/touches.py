@@ -61,6 +61,15 @@ class Touches(Table):
         """The contacts strictly before a day."""
         return self.take(self.at < np.datetime64(day, "D"))
 
+    def merged(self, other: "Touches") -> "Touches":
+        """All contacts of both, those that are equal in every column once."""
+        both = self.joined(other)
+        rows = zip(*(values.tolist() for values in both.columns().values()), strict=True)
+        first: dict[tuple[Any, ...], int] = {}
+        for position, row in enumerate(rows):
+            first.setdefault(row, position)
+        return both.take(np.fromiter(first.values(), dtype=np.int64, count=len(first)))
+
     def joined(self, other: "Touches") -> "Touches":
         """These rows, then the other's."""
         theirs = other.columns()

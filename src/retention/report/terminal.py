@@ -59,9 +59,13 @@ def tell(night: "Night", *, top: int = 5) -> str:
         paragraphs.append(_wrapped(f"     {lead['why']}", "     "))
     if len(leads) > top:
         paragraphs.append(f"     and {len(leads) - top:,} more")
-    paragraphs += ["", *(_line("note", note) for note in dict.fromkeys((*night.audit.notes, *plan.notes)))]
+    notes = dict.fromkeys((*night.audit.notes, *plan.notes))
+    paragraphs += ["", *(_line("note", note) for note in notes if note not in plan.summary)]
     if night.recorded is not None:
         paragraphs.append(_line("journal", night.recorded.message))
+    if night.adherence is not None and night.adherence.done.sum():
+        done, planned = int(night.adherence.done.sum()), int(night.adherence.planned.sum())
+        paragraphs.append(_line("done", f"{done:,} of the {planned:,} contacts planned so far"))
     return "\n".join(paragraphs)
 
 

@@ -35,8 +35,8 @@ discount_rate = 0.10
 rule = "margin-bands"
 
 [plan]
-money = 20
-hours = 4
+money = 10
+hours = 1.5
 holdout = 0.1
 seed = 7
 
