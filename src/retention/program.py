@@ -1,35 +1,31 @@
 """The whole way in one call: names chosen in a configuration, one nightly run."""
 
 import datetime as dt
-import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
-import numpy as np
 from attrs import field, frozen
 
 from retention.domain.days import as_day
 from retention.errors import ConfigError, nearest
-from retention.histories import Histories, summarize
-from retention.journal import Adherence, Journal, Recorded
-from retention.lenses import Audit, audit
-from retention.plan import Budget, Plan
+from retention.histories import summarize
+from retention.journal import Journal
+from retention.lenses import audit
+from retention.night import Night
+from retention.plan import Budget
 from retention.plugins import Registry, open_registry
 from retention.records import Consents, Touches, TransactionLog, read_transactions
 from retention.records.lists import read_consents, read_customer_list, read_touches
-from retention.tiers import Tiering
-from retention.timing import Leak, Outlook, anticipate, leak
-from retention.value import Valuation
+from retention.timing import anticipate, leak
 from retention.verbs import appraise, assign_tiers, make_plan
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Program", "Night"]
+__all__ = ["Program"]
 
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "value": ("model", "horizon_days", "discount_rate", "interval"),
@@ -275,78 +271,6 @@ class Program:
         return [self._make(registry, kind, name) for name in chosen] + given
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Night:
-    """All that one run found out and decided; nothing in it can be changed."""
-
-    as_of: dt.date
-    log: TransactionLog
-    base: Histories
-    audit: Audit
-    worth: Valuation
-    when: Outlook
-    tiers: Tiering
-    plan: Plan
-    leak: Leak
-    recorded: Recorded | None = None
-    adherence: Adherence | None = None
-
-    def report(self, path: "str | PathLike[str]") -> Path:
-        """Write the night as one self-contained HTML page; needs the extra ``report``."""
-        from retention.report import render
-
-        where = Path(path)
-        _write(where, render(self))
-        return where
-
-    def save(self, folder: "str | PathLike[str]") -> dict[str, Path]:
-        """Write ``plan.csv`` (every customer), ``leads.csv`` (whom to contact) and ``report.html`` into a folder."""
-        where = Path(folder)
-        where.mkdir(parents=True, exist_ok=True)
-        paths = {"plan": where / "plan.csv", "leads": where / "leads.csv"}
-        self.plan.to_csv(paths["plan"])
-        self.plan.lead_list().to_csv(paths["leads"])
-        paths["report"] = self.report(where / "report.html")
-        return paths
-
-    def why(self, customer_id: object) -> Any:
-        """Why this customer was, or was not, chosen."""
-        return self.plan.why(str(customer_id))
-
-    def summary(self) -> dict[str, Any]:
-        """The night in a few plain JSON values."""
-        plan, currency = self.plan, self.log.currency
-        contacts = plan.decision == "contact"
-        return {
-            "as_of": self.as_of.isoformat(),
-            "currency": currency,
-            "lines_read": self.log.quality.rows_in,
-            "lines_kept": self.log.quality.rows_kept,
-            "customers": len(self.base),
-            "expected_margin": float(self.worth.expected_margin.sum()),
-            "horizon_days": self.worth.horizon_days,
-            "at_risk_per_day": self.leak.per_day,
-            "overdue_valuable_untouched": len(self.leak),
-            "contacts": int(contacts.sum()),
-            "held_out": int((plan.decision == "hold-out").sum()),
-            "vetoes": len(plan.vetoes),
-            "spent_money": float(plan.spent_money),
-            "spent_hours": float(plan.spent_hours),
-            "expected_gain_assumed": float(np.sum(plan.gain[contacts])),
-            "planned_so_far": None if self.adherence is None else int(self.adherence.planned.sum()),
-            "done_so_far": None if self.adherence is None else int(self.adherence.done.sum()),
-            "already_in_journal": None if self.recorded is None else self.recorded.already,
-            "plan_fingerprint": plan.fingerprint(),
-        }
-
-    def __repr__(self) -> str:
-        s = self.summary()
-        return f"<Night of {s['as_of']}: {s['customers']:,} customers, {s['contacts']:,} contacts planned>"
-
-    def _repr_html_(self) -> str:
-        return str(self.plan._repr_html_())
-
-
 def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """The keyword arguments of a program, from the sections of a TOML file."""
     settings: dict[str, Any] = {}
@@ -388,12 +312,3 @@ def _customers(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
     if given is None:
         return ()
     return read_customer_list(given) if isinstance(given, str) else given
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, delete=False, suffix=".part"
-    ) as part:
-        part.write(text)
-    os.replace(part.name, path)

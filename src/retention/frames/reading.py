@@ -105,7 +105,7 @@ class Source:
 
 
 def open_source(source: Any) -> Source:
-    """Read a path (CSV, TSV, also gzipped, or Parquet) or an eager frame into raw columns; what is open already is returned.
+    """Read a path (CSV, TSV, also gzipped, or Parquet) or an eager frame into raw columns; what is open stays.
 
     The content decides, not the name: gzip and Parquet are known by their first bytes, the delimiter (comma,
     semicolon, tab, bar) by which one gives rows of equal length. Text is UTF-8 (UTF-16 with a byte-order mark);

@@ -1,5 +1,6 @@
 """What was decided, sent, answered: append-only, in a real database, and erasable person by person."""
 
-from retention.journal.journal import Adherence, Decisions, Journal, Nights, Outcomes, Recorded, Vetoes
+from retention.journal.journal import Journal
+from retention.journal.tables import Adherence, Decisions, Nights, Outcomes, Recorded, Vetoes
 
-__all__ = ["Journal", "Recorded", "Adherence", "Nights", "Decisions", "Vetoes", "Outcomes"]
+__all__ = ["Journal", "Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes"]

@@ -10,22 +10,29 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-import attrs
 import numpy as np
-from attrs import frozen
 
 from retention.domain import Outcome
 from retention.errors import JournalError
-from retention.frames.table import DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
 from retention.journal import schema
+from retention.journal.tables import (
+    Adherence,
+    Decisions,
+    Nights,
+    Outcomes,
+    Recorded,
+    Vetoes,
+    rows_of,
+    table_of,
+)
 from retention.records.touches import Touches
 
 if TYPE_CHECKING:
     from retention.plan.plan import Plan
 
-__all__ = ["Journal", "Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes"]
+__all__ = ["Journal"]
 
 _PATIENCE_SECONDS = 60.0
 # Whether the planned contact in event e has been carried out by a touch before :day.
@@ -34,91 +41,6 @@ _DONE = (
     " AND t.at >= e.at AND t.at <= date(e.at, '+28 days') AND t.at < :day"
     " AND json_extract(t.detail, '$.direction') = 'out')"
 )
-_T = TypeVar("_T", bound=Table)
-
-
-@frozen(kw_only=True)
-class Recorded:
-    """What a recording did: how many events are new, and whether all of it was on file already."""
-
-    events: int
-    already: bool
-    message: str
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Nights(Table):
-    """One row a recorded night, oldest first."""
-
-    key: ClassVar[str] = "fingerprint"
-
-    as_of: DayColumn = column("the plan's day")
-    fingerprint: TextColumn = column("hash of the plan")
-    version: TextColumn = column("of the package that made the plan; empty if unknown")
-    seed: IntColumn = column("of the plan")
-    holdout_share: FloatColumn = column("share of chosen customers held out")
-    salt: TextColumn = column("of the hold-out's hash")
-    customers: IntColumn = column("rows of the plan", unit="count")
-    contacts: IntColumn = column("customers contacted", unit="count")
-    held_out: IntColumn = column("customers chosen, then held out", unit="count")
-    vetoes: IntColumn = column("proposals refused", unit="count")
-    money: FloatColumn = column("spent on contacts", unit="money")
-    hours: FloatColumn = column("spent on contacts", unit="hours")
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Adherence(Table):
-    """One row a night with contacts: how many were planned, and how many of them were done."""
-
-    key: ClassVar[str] = "as_of"
-
-    as_of: DayColumn = column("the plan's day")
-    planned: IntColumn = column("contacts decided", unit="count")
-    done: IntColumn = column("of them, those that a touch on file carries out", unit="count")
-
-    def __repr__(self) -> str:
-        return f"<Adherence: {self.done.sum():,} of {self.planned.sum():,} planned contacts done>"
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Decisions(Table):
-    """One row a customer and night that was chosen, in either arm; the id is empty once she was forgotten."""
-
-    as_of: DayColumn = column("the plan's day")
-    customer_id: TextColumn = column("who; empty if forgotten")
-    arm: TextColumn = column("'contact' or 'hold-out'")
-    action: TextColumn = column("what was, or would have been, done")
-    channel: TextColumn = column("how")
-    kind: TextColumn = column("give, ask, thank or wait")
-    strategy: TextColumn = column("who proposed it")
-    probability: FloatColumn = column("of being contacted, given the hold-out")
-    gain: FloatColumn = column("incremental margin that was expected, before cost", unit="money")
-    money: FloatColumn = column("what the contact costs; in the hold-out: would have cost", unit="money")
-    hours: FloatColumn = column("attention, in the same way", unit="hours")
-    reason: TextColumn = column("why, in words; empty if forgotten")
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Vetoes(Table):
-    """One row a proposal that a policy refused."""
-
-    as_of: DayColumn = column("the plan's day")
-    customer_id: TextColumn = column("who; empty if forgotten")
-    action: TextColumn = column("what was proposed")
-    channel: TextColumn = column("through which channel")
-    policy: TextColumn = column("who refused")
-    reason: TextColumn = column("why, in words; empty if forgotten")
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Outcomes(Table):
-    """One row an outcome, in the order of recording."""
-
-    customer_id: TextColumn = column("who; empty if forgotten")
-    at: DayColumn = column("when it came")
-    kind: TextColumn = column("reply, purchase, complaint, ...")
-    amount: FloatColumn = column("money that came with it", unit="money")
-    action: TextColumn = column("what it answers; empty if unknown")
 
 
 class Journal:
@@ -294,7 +216,7 @@ class Journal:
     def nights(self) -> Nights:
         """The recorded nights, oldest first."""
         rows = self._rows("SELECT at, money, hours, detail FROM events WHERE kind = 'night' ORDER BY at")
-        return _table(Nights, [{"as_of": at, "money": m, "hours": h} | json.loads(d) for at, m, h, d in rows])
+        return table_of(Nights, [{"as_of": at, "money": m, "hours": h} | json.loads(d) for at, m, h, d in rows])
 
     def adherence(self) -> Adherence:
         """Planned and done, one row a night, oldest first: of the contacts decided, how many are on file as touches."""
@@ -303,15 +225,15 @@ class Journal:
             " GROUP BY at ORDER BY at",
             {"day": "9999-12-31"},
         )
-        return _table(Adherence, [{"as_of": at, "planned": planned, "done": done} for at, planned, done in rows])
+        return table_of(Adherence, [{"as_of": at, "planned": planned, "done": done} for at, planned, done in rows])
 
     def decisions(self, as_of: dt.date | None = None) -> Decisions:
         """Who was chosen and in which arm, by night and then by customer; of one night if ``as_of`` is given."""
-        return _table(Decisions, self._of_nights("decision", as_of))
+        return table_of(Decisions, self._of_nights("decision", as_of))
 
     def vetoes(self, as_of: dt.date | None = None) -> Vetoes:
         """What policies refused, by night and then by customer; of one night if ``as_of`` is given."""
-        return _table(Vetoes, self._of_nights("veto", as_of))
+        return table_of(Vetoes, self._of_nights("veto", as_of))
 
     def outcomes(self) -> Outcomes:
         """What came back, in the order of recording."""
@@ -319,7 +241,7 @@ class Journal:
             "SELECT ifnull(customer_id, ''), at, action, amount, json_extract(detail, '$.kind')"
             " FROM events LEFT JOIN people USING (person) WHERE kind = 'outcome' ORDER BY seq"
         )
-        return _table(
+        return table_of(
             Outcomes,
             [{"customer_id": w, "at": at, "action": a, "amount": m, "kind": k} for w, at, a, m, k in rows],
         )
@@ -491,7 +413,7 @@ def _write_night(db: sqlite3.Connection, plan: "Plan", day: str, fingerprint: st
         },
     )
     # By number, not in the plan's order: a row's neighbours must not give away one who is forgotten.
-    for row in sorted(_rows_of(chosen), key=lambda row: people[row["customer_id"]]):
+    for row in sorted(rows_of(chosen), key=lambda row: people[row["customer_id"]]):
         person = people[row["customer_id"]]
         _append(
             db,
@@ -508,7 +430,7 @@ def _write_night(db: sqlite3.Connection, plan: "Plan", day: str, fingerprint: st
             detail={"kind": row["kind"], "strategy": row["strategy"], "gain": row["gain"]},
             reason=row["reason"],
         )
-    for number, row in enumerate(sorted(_rows_of(vetoes), key=lambda row: people[row["customer_id"]])):
+    for number, row in enumerate(sorted(rows_of(vetoes), key=lambda row: people[row["customer_id"]])):
         _append(
             db,
             key=_key("veto", day, number),
@@ -568,21 +490,7 @@ def _day(day: dt.date) -> str:
     return (day.date() if isinstance(day, dt.datetime) else day).isoformat()
 
 
-def _rows_of(table: Table) -> Iterator[dict[str, Any]]:
-    columns = {name: values.tolist() for name, values in table.columns().items()}
-    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-
-
 def _recorded(new: int, given: int, what: str) -> Recorded:
     old = given - new
     said = f"{new:,} {what} recorded" + (f", {old:,} were on file already" if old else "")
     return Recorded(events=new, already=given > 0 and new == 0, message=said)
-
-
-_DTYPES = {DayColumn: "datetime64[D]", FloatColumn: "float64", IntColumn: "int64", TextColumn: "str"}
-
-
-def _table(kind: type[_T], rows: list[dict[str, Any]]) -> _T:
-    fields = [f for f in attrs.fields(kind) if f.metadata.get("column")]
-    columns: dict[str, Any] = {f.name: np.asarray([r[f.name] for r in rows], dtype=_DTYPES[f.type]) for f in fields}
-    return kind(**columns)

@@ -4,7 +4,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retention.program import Night
+    from retention.night import Night
 
 __all__ = ["tell"]
 

@@ -26,8 +26,9 @@ def anticipate(
     are never called overdue. The window of a customer who is not overdue runs from the first to the third quartile
     of her next purchase given her silence so far; that of an overdue one opens on the as-of date for two weeks.
 
-    ``margin_per_day`` is her margin per purchase day times her pace: gaps over the days that they took, with one
-    typical gap of the base added to both (for a one-time buyer the days since then).
+    ``margin_per_day`` is her margin so far over the days from her first purchase to her last (for a one-time buyer,
+    to the as-of date) and one typical gap of the base, which stands for the gap that her last purchase opened; 0 if
+    returns outweigh what she brought.
     ``at_risk_per_day`` is that times the probability that she still comes, for overdue customers only: what leaves
     if she does. Who has surely left no longer counts, because there is nothing left to lose.
 
@@ -36,6 +37,13 @@ def anticipate(
         rhythm: given clocks; None fits them on this base.
         tail: probability below which a silence is unusual; also the share of false alarms per gap.
         least_gaps: gaps of her own that a customer needs before she can be overdue.
+
+    Returns:
+        An Outlook in the order of ``histories``; days are whole, dates NaT where ``last_at`` is.
+
+    Raises:
+        ConfigError: ``tail`` outside (0, 1).
+        RetentionError: histories without ``gap_log_sum`` and ``gap_log_squares``; :func:`summarize` fills them.
 
     Example:
         >>> base = Histories.from_arrays(frequency=[10, 10], recency_days=[70, 70], age_days=[77, 130],
@@ -60,8 +68,7 @@ def anticipate(
     opens = np.where(overdue, as_of, h.last_at + _whole_days(due(0.25)))
     closes = np.where(overdue, as_of + _DAYS_TO_ACT, h.last_at + _whole_days(due(0.75)))
     seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
-    pace = (h.frequency + 1.0) / (seen + clock.typical_gap_days)
-    per_day = np.maximum(h.margin, 0.0) / (h.frequency + 1.0) * pace
+    per_day = np.maximum(h.margin, 0.0) / (seen + clock.typical_gap_days)
     return Outlook(
         customer_id=h.customer_id,
         usual_gap_days=clock.gap_quantile(h, 0.5),

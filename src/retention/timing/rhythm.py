@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
+from retention.errors import RetentionError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 
@@ -107,4 +108,12 @@ class Rhythm:
 
 
 def _statistics(h: Histories) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
+    # Squares of log gaps add up to 0 only if every gap is one day, and then recency is their number.
+    absent = (h.frequency > 0) & (h.gap_log_squares == 0) & (h.recency_days != h.frequency)
+    if absent.any():
+        raise RetentionError(
+            f"{int(absent.sum()):,} histories with repeat purchases and no log gaps",
+            rule="a clock is read from gap_log_sum and gap_log_squares",
+            remedy="let rt.summarize make the histories, or pass both columns to from_arrays",
+        )
     return h.frequency.astype(np.float64), h.gap_log_sum, h.gap_log_squares, h.idle_days

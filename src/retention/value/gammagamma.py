@@ -63,8 +63,10 @@ class GammaGamma:
 
         Edge cases, each told in the notes: repeat buyers with a mean of zero or less are left out (the model has no
         place for them) but keep their weight in the mean of the base; without any positive one, the scale comes
-        from all purchases and the rest from a weak prior; where the fitted mean is infinite or above every mean
-        seen, the plain mean of the data stands in for it.
+        from all purchases and the rest from a weak prior; where the fitted mean is infinite, above every mean seen
+        or extrapolated from a tail without a variance (q of 2 or less), the mean of the repeat buyers' means stands
+        in for it, each weighted by her credibility x / (k + x), k = 1 / p (Bühlmann and Straub 1970). Weights by
+        purchases alone would let the frequent decide what the rare, who resemble the one-time buyers, bring.
         """
         from retention._kernels import gammagamma as kernel
 
@@ -75,7 +77,8 @@ class GammaGamma:
         left_out = int(np.sum(repeat & ~good))
         scale, notes = _scale(histories, z, left_out)
         if scale <= 0:
-            return FittedGammaGamma(p=4.0, q=3.0, v=0.5, stand_in=scale, estimate=_nothing(notes))
+            v = 0.5 * abs(scale) or 0.5  # in the currency of the data, which the intervals must not feel
+            return FittedGammaGamma(p=4.0, q=3.0, v=v, stand_in=scale, estimate=_nothing(notes))
 
         point, found = estimate(
             lambda theta: kernel.total(kernel.Params(*np.exp(theta)), x, z / scale),
@@ -91,14 +94,13 @@ class GammaGamma:
         log_likelihood = found.log_likelihood - len(z) * math.log(scale)
         found = evolve(found, log_likelihood=log_likelihood, standard_errors=errors)
         losses = histories.margin_mean[repeat & ~good]
-        mean = p * v / (q - 1) if q > 1 else math.inf
         stand_in = None
-        if len(z) and mean * scale > float(z.max()) and len(z) > 1:
-            stand_in = float(np.average(z, weights=x))
+        if len(z) > 1 and (q <= 2 or p * v / (q - 1) * scale > float(z.max())):
+            stand_in = float(np.average(z, weights=x / (1 / p + x)))
             notes = (
                 *notes,
-                f"gamma-gamma: the fitted mean is not finite or above all data (q = {q:.3g}); "
-                "the mean margin of the data stands in for it",
+                f"gamma-gamma: the fitted mean is not finite, above all data or rests on an extrapolated tail "
+                f"(q = {q:.3g}); the mean margin of the data stands in for it",
             )
         return FittedGammaGamma(
             p=p,

@@ -1,0 +1,114 @@
+"""What the journal gives back: frozen tables of nights, decisions, vetoes, outcomes, and what was done of the plan."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from retention.frames.table import DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
+
+__all__ = ["Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes", "rows_of", "table_of"]
+
+_T = TypeVar("_T", bound=Table)
+
+
+@frozen(kw_only=True)
+class Recorded:
+    """What a recording did: how many events are new, and whether all of it was on file already."""
+
+    events: int
+    already: bool
+    message: str
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Nights(Table):
+    """One row a recorded night, oldest first."""
+
+    key: ClassVar[str] = "fingerprint"
+
+    as_of: DayColumn = column("the plan's day")
+    fingerprint: TextColumn = column("hash of the plan")
+    version: TextColumn = column("of the package that made the plan; empty if unknown")
+    seed: IntColumn = column("of the plan")
+    holdout_share: FloatColumn = column("share of chosen customers held out")
+    salt: TextColumn = column("of the hold-out's hash")
+    customers: IntColumn = column("rows of the plan", unit="count")
+    contacts: IntColumn = column("customers contacted", unit="count")
+    held_out: IntColumn = column("customers chosen, then held out", unit="count")
+    vetoes: IntColumn = column("proposals refused", unit="count")
+    money: FloatColumn = column("spent on contacts", unit="money")
+    hours: FloatColumn = column("spent on contacts", unit="hours")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Adherence(Table):
+    """One row a night with contacts: how many were planned, and how many of them were done."""
+
+    key: ClassVar[str] = "as_of"
+
+    as_of: DayColumn = column("the plan's day")
+    planned: IntColumn = column("contacts decided", unit="count")
+    done: IntColumn = column("of them, those that a touch on file carries out", unit="count")
+
+    def __repr__(self) -> str:
+        return f"<Adherence: {self.done.sum():,} of {self.planned.sum():,} planned contacts done>"
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Decisions(Table):
+    """One row a customer and night that was chosen, in either arm; the id is empty once she was forgotten."""
+
+    as_of: DayColumn = column("the plan's day")
+    customer_id: TextColumn = column("who; empty if forgotten")
+    arm: TextColumn = column("'contact' or 'hold-out'")
+    action: TextColumn = column("what was, or would have been, done")
+    channel: TextColumn = column("how")
+    kind: TextColumn = column("give, ask, thank or wait")
+    strategy: TextColumn = column("who proposed it")
+    probability: FloatColumn = column("of being contacted, given the hold-out")
+    gain: FloatColumn = column("incremental margin that was expected, before cost", unit="money")
+    money: FloatColumn = column("what the contact costs; in the hold-out: would have cost", unit="money")
+    hours: FloatColumn = column("attention, in the same way", unit="hours")
+    reason: TextColumn = column("why, in words; empty if forgotten")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Vetoes(Table):
+    """One row a proposal that a policy refused."""
+
+    as_of: DayColumn = column("the plan's day")
+    customer_id: TextColumn = column("who; empty if forgotten")
+    action: TextColumn = column("what was proposed")
+    channel: TextColumn = column("through which channel")
+    policy: TextColumn = column("who refused")
+    reason: TextColumn = column("why, in words; empty if forgotten")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Outcomes(Table):
+    """One row an outcome, in the order of recording."""
+
+    customer_id: TextColumn = column("who; empty if forgotten")
+    at: DayColumn = column("when it came")
+    kind: TextColumn = column("reply, purchase, complaint, ...")
+    amount: FloatColumn = column("money that came with it", unit="money")
+    action: TextColumn = column("what it answers; empty if unknown")
+
+
+def rows_of(table: Table) -> Iterator[dict[str, Any]]:
+    """A table's rows as plain Python values."""
+    columns = {name: values.tolist() for name, values in table.columns().items()}
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+_DTYPES = {DayColumn: "datetime64[D]", FloatColumn: "float64", IntColumn: "int64", TextColumn: "str"}
+
+
+def table_of(kind: type[_T], rows: list[dict[str, Any]]) -> _T:
+    """A table of that kind from rows as the database gives them."""
+    fields = [f for f in attrs.fields(kind) if f.metadata.get("column")]
+    columns: dict[str, Any] = {f.name: np.asarray([r[f.name] for r in rows], dtype=_DTYPES[f.type]) for f in fields}
+    return kind(**columns)
