@@ -234,3 +234,10 @@ def test_one_customer_or_none_is_a_base_too():
             night = Program().run(few)
         assert len(night.plan) == len(night.base) <= keep
         assert attrs.asdict(Program())["hours"] == 8.0
+
+
+def test_what_is_passed_in_the_wrong_place_is_told(night):
+    with pytest.raises(RetentionError, match="a Outlook as valuation"):
+        rt.make_plan(night.base, night.when, night.worth, night.tiers, budget=rt.Budget())
+    with pytest.raises(RetentionError, match="int as budget"):
+        rt.make_plan(night.base, night.worth, night.when, night.tiers, budget=20)

@@ -198,7 +198,8 @@ def _audit(arguments: argparse.Namespace) -> None:
 
     program = _program(arguments)
     log = program.read_log()
-    lenses = audit(log, as_of=program.day(log), period_days=program.period_days)
+    touches = program.read_touches()
+    lenses = audit(log, as_of=program.day(log), period_days=program.period_days, touches=touches)
     _print_json(lenses.to_dict()) if arguments.json else print(lenses)
 
 

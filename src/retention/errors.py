@@ -83,7 +83,7 @@ class MissingExtraError(RetentionError):
         super().__init__(
             f"{feature}: the library {library!r} is not installed",
             rule="heavy libraries are optional extras",
-            remedy=f"pip install 'retention[{extra}]'",
+            remedy=f"install {library}, or this package with its extra {extra!r}",
         )
 
 

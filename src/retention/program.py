@@ -17,8 +17,15 @@ from retention.lenses import audit
 from retention.night import Night
 from retention.plan import Budget
 from retention.plugins import Registry, open_registry
-from retention.records import Consents, Touches, TransactionLog, read_transactions
-from retention.records.lists import read_consents, read_customer_list, read_touches
+from retention.records import (
+    Consents,
+    Touches,
+    TransactionLog,
+    read_consents,
+    read_customer_list,
+    read_touches,
+    read_transactions,
+)
 from retention.timing import anticipate, leak
 from retention.verbs import appraise, assign_tiers, make_plan
 
@@ -159,6 +166,10 @@ class Program:
                 remedy="see its documentation",
             ) from None
 
+    def read_touches(self) -> Touches | None:
+        """The contacts so far, from the configured file; None if there is none."""
+        return read_touches(self.touches) if isinstance(self.touches, str) else self.touches
+
     def run(
         self,
         log: TransactionLog | None = None,
@@ -185,7 +196,7 @@ class Program:
             progress("reading receipts")
             log = self.read_log()
         day = self.day(log, as_of)
-        touches = read_touches(self.touches) if isinstance(self.touches, str) else self.touches
+        touches = self.read_touches()
         seen = touches
         if journal is not None:
             if record and touches is not None:

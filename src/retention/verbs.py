@@ -10,11 +10,12 @@ from functools import cache
 from typing import Any
 
 from retention.domain.days import as_day
+from retention.errors import PlanError
 from retention.histories import Histories
 from retention.plan import Budget, ContactPolicy, Memory, OutreachStrategy, Plan
 from retention.plan import make_plan as _make_plan
 from retention.plugins import Registry, open_registry
-from retention.records import Consents, Touches
+from retention.records import Consents, Touches, read_consents, read_touches
 from retention.tiers import Tiering, TieringRule
 from retention.timing import Outlook
 from retention.value import FittedValueModel, Valuation, ValueModel
@@ -84,8 +85,8 @@ def make_plan(
     strategies: Iterable[str | OutreachStrategy] | None = None,
     policies: Iterable[str | ContactPolicy] | None = None,
     journal: Memory | None = None,
-    touches: Touches | None = None,
-    consents: Consents | None = None,
+    touches: Any = None,
+    consents: Any = None,
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
     holdout: float = 0.1,
@@ -105,8 +106,9 @@ def make_plan(
         strategies: names or objects; None takes the built-in three.
         policies: names or objects; None takes all built-in ones. An empty list means no guard at all.
         journal: what was done before: caps, gaps and hold-outs persist through it.
-        touches: contacts known from elsewhere.
-        consents: permissions on file; None means none, and channels that need consent stay closed.
+        touches: contacts known from elsewhere (``Touches``, or a file or frame for ``read_touches``).
+        consents: permissions on file (``Consents``, or a file or frame for ``read_consents``); None means none, and
+            channels that need consent stay closed.
         complaints: customers with an open complaint.
         do_not_contact: customers who asked not to be contacted.
         holdout: share of customers kept out at random, for the proof.
@@ -114,7 +116,23 @@ def make_plan(
         seed: breaks ties.
         as_of: the plan's day; None takes that of the histories.
         registry: who is on board; None opens the built-in stages and the installed plugins once.
+
+    Raises:
+        PlanError: an argument is of another stage than it should be, or the tables are of different customers.
     """
+    for name, given, kind in (
+        ("histories", histories, Histories),
+        ("valuation", valuation, Valuation),
+        ("outlook", outlook, Outlook),
+        ("tiering", tiering, Tiering),
+        ("budget", budget, Budget),
+    ):
+        if not isinstance(given, kind):
+            raise PlanError(
+                f"make_plan got a {type(given).__name__} as {name}",
+                rule=f"{name} is a {kind.__name__}",
+                remedy="make_plan(base, worth, when, tiers, budget=rt.Budget(money=..., hours=...))",
+            )
 
     def chosen(kind: str, choices: Iterable[Any] | None) -> list[Any] | None:
         return None if choices is None else [resolve(kind, choice, registry) for choice in choices]
@@ -128,8 +146,8 @@ def make_plan(
         strategies=chosen("outreach_strategy", strategies),
         policies=chosen("contact_policy", policies),
         journal=journal,
-        touches=touches,
-        consents=consents,
+        touches=touches if touches is None or isinstance(touches, Touches) else read_touches(touches),
+        consents=consents if consents is None or isinstance(consents, Consents) else read_consents(consents),
         complaints=complaints,
         do_not_contact=do_not_contact,
         holdout=holdout,

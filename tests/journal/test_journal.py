@@ -233,7 +233,7 @@ def test_what_was_recorded_is_there_after_opening_again(tmp_path, plan_of):
         before = journal.decisions()
     with Journal(tmp_path / "shop.db") as journal:
         assert journal.decisions().equals(before)
-        assert repr(journal) == "<Journal: 1 nights, the last 2011-12-01, 3 events>"
+        assert repr(journal) == "<Journal: nights 1, the last 2011-12-01, events 3>"
 
 
 def test_the_decisions_leave_as_csv(journal, plan_of, tmp_path):

@@ -13,11 +13,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from retention.errors import ColumnError, MissingExtraError, ReadError, nearest
@@ -222,7 +223,8 @@ def _from_text(decoded: tuple[str, int], name: str) -> Source:
     rows, starts, spanning = _parsed(text, delimiter, name, skipped)
     if not rows:
         raise ReadError(f"{name} is empty", rule="a source has a header and rows", remedy="export the file again")
-    header = [cell.strip() or f"column {i}" for i, cell in enumerate(rows[0], start=1)]
+    titles = _without_blank_end(rows)
+    header = [title or f"column {i}" for i, title in enumerate(titles, start=1)]
     _distinct(header, name)
     width = len(header)
     fits = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows)) == width
@@ -250,6 +252,15 @@ def _from_text(decoded: tuple[str, int], name: str) -> Source:
         misshapen=starts[misshapen],
         notes={note: count for note, count in notes.items() if count},
     )
+
+
+def _without_blank_end(rows: list[list[str]]) -> list[str]:
+    """The header's titles, less those blank ones at its end under which no row has anything."""
+    titles = [cell.strip() for cell in rows[0]]
+    named = max((i for i, title in enumerate(titles, start=1) if title), default=0)
+    if not named or any(cell.strip() for row in rows[1:] for cell in row[named:]):
+        return titles
+    return titles[:named]
 
 
 def _parsed(text: str, delimiter: str, name: str, skipped: int) -> tuple[list[list[str]], IntColumn, int]:
@@ -414,6 +425,10 @@ def _no_table(native: Any) -> NoReturn:
 
 def _frame_column(name: str, series: Any, nw: Any) -> RawColumn:
     dtype = series.dtype
+    zone = getattr(getattr(series.to_native(), "dtype", None), "tz", None) if dtype == nw.Unknown else None
+    if zone is not None:  # pandas; narwhals does not know zones whose name has an underscore
+        utc = nw.from_native(series.to_native().dt.tz_convert("UTC").dt.tz_localize(None), series_only=True)
+        return evolve(_frame_column(name, utc, nw), time_zone=str(zone))
     if not dtype.is_numeric() and not dtype.is_temporal():
         return _text_column(name, _as_texts(series.to_list()))
     missing = series.is_null().to_numpy().astype(bool)
@@ -457,9 +472,19 @@ def _as_text(cell: Any) -> str | None:
         number = float(cell)
         if number != number:
             return None
-        return str(int(number)) if abs(number) < 1e15 and number.is_integer() else repr(number)
+        return str(int(number)) if abs(number) < 1e15 and number.is_integer() else _beyond_doubt(repr(number))
+    if isinstance(cell, Decimal):
+        if cell.is_nan():
+            return None
+        plain = f"{cell:f}" if cell.is_finite() and abs(cell.adjusted()) < 20 else str(cell)
+        return _beyond_doubt(plain.rstrip("0").rstrip(".") if "." in plain else plain)
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, bytes):
         return cell.decode("utf-8", errors="replace")
     return str(cell)
+
+
+def _beyond_doubt(number: str) -> str:
+    """A number as text whose dot cannot be taken for a mark of thousands, as it can in 1.234."""
+    return number + "0" if len(number.partition(".")[2]) == 3 else number

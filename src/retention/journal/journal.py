@@ -260,7 +260,7 @@ class Journal:
     def __repr__(self) -> str:
         try:
             nights, last = self._rows("SELECT count(*), max(at) FROM events WHERE kind = 'night'")[0]
-            return f"<Journal: {nights} nights{f', the last {last}' if last else ''}, {self.events:,} events>"
+            return f"<Journal: nights {nights}{f', the last {last}' if last else ''}, events {self.events:,}>"
         except JournalError:
             return "<Journal: closed>"
 
@@ -492,5 +492,5 @@ def _day(day: dt.date) -> str:
 
 def _recorded(new: int, given: int, what: str) -> Recorded:
     old = given - new
-    said = f"{new:,} {what} recorded" + (f", {old:,} were on file already" if old else "")
+    said = f"{what} recorded: {new:,}" + (f", on file already: {old:,}" if old else "")
     return Recorded(events=new, already=given > 0 and new == 0, message=said)

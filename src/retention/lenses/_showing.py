@@ -3,9 +3,6 @@
 import html
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any
-
-from retention.errors import MissingExtraError
 
 # Blue for what is there, green for what came, red for what left: told apart by every eye together with the labels.
 THERE, CAME, LEFT = "#4c6a92", "#2a8c6a", "#c4512d"
@@ -37,14 +34,3 @@ def html_table(
 def grouped(x: float, _: int) -> str:
     """A tick label with thousands separators, never a power of ten in the corner."""
     return f"{x:,.10g}"
-
-
-def axes(ax: Any) -> Any:
-    """The axes given, or fresh ones in a figure of their own; matplotlib is imported here, when something is drawn."""
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", library="matplotlib", extra="plot") from None
-    return Figure(figsize=(8, 4.5), layout="constrained").subplots()

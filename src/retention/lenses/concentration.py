@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from attrs import frozen
 
+from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, IntColumn, Table, column, read_only
 from retention.lenses._periods import Periods
-from retention.lenses._showing import LEFT, THERE, axes, grouped, html_table, money, percent
+from retention.lenses._showing import LEFT, THERE, grouped, html_table, money, percent
 from retention.records.money import Amounts
 
 __all__ = ["Concentration"]

@@ -9,9 +9,10 @@ import numpy as np
 from attrs import frozen
 
 from retention.errors import ConfigError, RetentionError
+from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
 from retention.lenses._periods import Periods
-from retention.lenses._showing import CAME, LEFT, THERE, axes, grouped, html_table, money
+from retention.lenses._showing import CAME, LEFT, THERE, grouped, html_table, money
 from retention.records.money import Amounts
 
 __all__ = ["Ledger", "LedgerCustomers", "Flow", "MOVEMENTS"]

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from attrs import frozen
 
+from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, Table, TextColumn, column
 from retention.lenses._periods import Periods
-from retention.lenses._showing import CAME, LEFT, axes, grouped, html_table, money
+from retention.lenses._showing import CAME, LEFT, grouped, html_table, money
 
 __all__ = ["Levers"]
 

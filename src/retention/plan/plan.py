@@ -11,6 +11,7 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain import Action
+from retention.frames.drawing import axes
 from retention.frames.table import DayColumn, FloatColumn, Table, TextColumn, column
 from retention.plan.budget import Budget
 from retention.plan.proposals import Assumption
@@ -193,10 +194,7 @@ class Plan(Table):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw what the contacts are expected to add up to, best first, and return the axes."""
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(figsize=(7, 4), layout="constrained").subplots()
+        ax = axes(ax)
         best = self.contacts
         rank = np.arange(len(best) + 1)
         ax.step(rank, np.concatenate([[0.0], np.cumsum(best.net)]), where="mid", color="#1f5a7a")

@@ -6,7 +6,7 @@ from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
 from retention.records.reading import read_transactions
-from retention.records.roles import guess_roles
+from retention.records.roles import complete_roles, guess_roles, lacking_roles
 from retention.records.touches import Touches
 from retention.records.transactions import TransactionLog
 
@@ -25,4 +25,6 @@ __all__ = [
     "doctor",
     "Diagnosis",
     "guess_roles",
+    "complete_roles",
+    "lacking_roles",
 ]

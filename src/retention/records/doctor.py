@@ -7,11 +7,11 @@ import numpy as np
 from attrs import frozen
 
 from retention.errors import ConfigError, ReadError, nearest
-from retention.frames.reading import Source, open_source
+from retention.frames.reading import open_source
 from retention.frames.table import Provenance, Table, TextColumn, column
 from retention.records.quality import Quality
 from retention.records.reading import read_transactions
-from retention.records.roles import SYNONYMS, guess_roles
+from retention.records.roles import SYNONYMS, complete_roles, lacking_roles
 from retention.records.transactions import TransactionLog
 
 __all__ = ["Diagnosis", "doctor"]
@@ -109,13 +109,13 @@ def doctor(source: Any, **roles: Any) -> Diagnosis:
         )
     raw = open_source(source)
     given = {role: value for role, value in roles.items() if value is not None}
-    chosen = _completed(given, raw)
+    chosen = complete_roles(raw, given)
     for role, name in given.items():
         if role in SYNONYMS and isinstance(name, str) and not (role == "currency" and len(name) == 3):
             raw.column(name, role=role)
     log, problem = None, None
-    if _lacking(chosen):
-        problem = "no column was found for " + ", ".join(_lacking(chosen)) + f"\n{nearest('', raw.columns)}"
+    if lacking := lacking_roles(chosen):
+        problem = "no column was found for " + ", ".join(lacking) + f"\n{nearest('', raw.columns)}"
     else:
         try:
             log = read_transactions(raw, **chosen)
@@ -138,29 +138,6 @@ def doctor(source: Any, **roles: Any) -> Diagnosis:
         problem=problem,
         provenance=Provenance() if log is None else log.provenance,
     )
-
-
-def _completed(given: Mapping[str, Any], raw: Source) -> dict[str, Any]:
-    """The roles given, and guesses for the others that do not contradict them or use the same column."""
-    guesses = guess_roles(name for name in raw.columns if name not in given.values())
-    if "revenue" in given:
-        guesses.pop("unit_price", None)
-    if "unit_price" in given:
-        guesses.pop("revenue", None)
-    if "margin" in given:
-        guesses.pop("cost", None)
-    if "cost" in given:
-        guesses.pop("margin", None)
-    if "margin" in guesses:
-        guesses.pop("cost", None)
-    return guesses | dict(given)
-
-
-def _lacking(chosen: Mapping[str, Any]) -> list[str]:
-    lacking = [role for role in ("customer", "at") if role not in chosen]
-    if "revenue" not in chosen and not {"quantity", "unit_price"} <= chosen.keys():
-        lacking.append("revenue (or quantity and unit_price)")
-    return lacking
 
 
 def _features(
@@ -201,7 +178,7 @@ def _features(
     for name, needs, otherwise in (
         ("consent gate", "consents", "without consents, every channel that needs consent stays closed"),
         ("contact caps", "touches or a journal", "without either, no earlier contact is known to count"),
-        ("coverage", "touches or a journal", "without either, every customer counts as not contacted"),
+        ("coverage", "touches or a journal", "without either, who was kept in touch with is unknown"),
         ("complaints", "open complaints", "without them, no complaint is known to be open"),
         ("referrals", "referral records", "without them, referral value is left out"),
     ):

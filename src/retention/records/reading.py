@@ -107,7 +107,7 @@ def read_transactions(
         (Decimal('1269.99'), True, [4])
         >>> folder.cleanup()
     """
-    zone = _checked(revenue, quantity, unit_price, margin, cost, duplicates, time_zone, max_amount)
+    zone = _checked(revenue, quantity, unit_price, margin, cost, day_first, duplicates, time_zone, max_amount)
     raw = source if isinstance(source, Source) else open_source(source)
     margin_column = margin if isinstance(margin, str) else None
     currency_column = currency if currency is not None and currency in raw.columns else None
@@ -128,7 +128,7 @@ def read_transactions(
             ("line_id", line_id),
             ("item", item),
         )
-        if name is not None
+        if name is not None or role in ("customer", "at")
     }
     sieve = _Sieve(raw)
     if not len(raw):
@@ -189,9 +189,10 @@ def _checked(
     unit_price: str | None,
     margin: object,
     cost: str | None,
+    day_first: object,
     duplicates: str,
     time_zone: str | None,
-    max_amount: float,
+    max_amount: object,
 ) -> ZoneInfo | None:
     if (revenue is None) == (unit_price is None) or (unit_price is not None and quantity is None):
         given = {"revenue": revenue, "quantity": quantity, "unit_price": unit_price}
@@ -216,7 +217,11 @@ def _checked(
         raise ConfigError(
             f"duplicates={duplicates!r}", rule="duplicates are 'keep' or 'drop'", remedy="choose one of the two"
         )
-    if not 0 < max_amount <= BIGGEST:
+    if day_first not in (None, True, False):
+        raise ConfigError(
+            f"day_first={day_first!r}", rule="day_first is true, false or left out", remedy="write true or false"
+        )
+    if isinstance(max_amount, bool) or not isinstance(max_amount, int | float) or not 0 < max_amount <= BIGGEST:
         raise ConfigError(
             f"max_amount={max_amount!r}", rule=f"above 0 and at most {BIGGEST:,}", remedy="leave it at 1e9"
         )
@@ -248,11 +253,11 @@ def _currency(
         for label, count in zip(coded.labels.tolist(), rows.tolist(), strict=True):
             found[label.upper()] = found.get(label.upper(), 0) + count
         where = column_name
-    elif given is not None and not (len(given) == 3 and given.isalpha()):
+    elif given is not None and not (isinstance(given, str) and len(given) == 3 and given.isalpha()):
         raise ColumnError(
             f"currency={given!r}: {raw.name} has no such column",
             rule="currency names a column of the source, or is a code of three letters",
-            remedy=nearest(given, raw.columns),
+            remedy=nearest(str(given), raw.columns),
         )
     for role in ("revenue", "unit_price", "margin", "cost"):
         if role in numbers and len(found) < 2 and len(numbers[role].currencies) > 1:
@@ -347,8 +352,10 @@ def _dates(
             _refuse_numbers(column.name, example)
         raise ColumnError(
             f"at={column.name!r} holds no date: its first value looks like {shape(example)!r}",
-            rule="dates are written like 2011-12-31, 31/12/2011, 12/31/2011, 31.12.2011, 31 Dec 2011 or 20111231",
-            remedy=f"name the column that holds the dates. {nearest('date', raw.columns)}",
+            rule="dates are written like 2011-12-31, 31/12/2011, 12/31/2011, 31.12.2011, 31 Dec 2011 or 20111231, "
+            "in the years 1900 to 2100",
+            remedy="name the column that holds the dates. "
+            + nearest("date", (name for name in raw.columns if name != column.name)),
         )
     return dates
 

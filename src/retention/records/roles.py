@@ -2,22 +2,29 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-__all__ = ["guess_roles", "SYNONYMS"]
+import numpy as np
 
-# English, German, French and Spanish headers, and those of well-known exports (UCI Online Retail, Shopify,
+from retention.frames.reading import Source
+
+__all__ = ["guess_roles", "complete_roles", "lacking_roles", "SYNONYMS"]
+
+# English, German, French and Spanish headers, and those of well-known exports (UCI Online Retail, Shopify, Stripe,
 # WooCommerce, CDNOW), folded to small letters without accents, blanks and marks. Earlier words win.
 SYNONYMS: dict[str, str] = {
     "customer": (
         "customerid customer customernumber customerno custid clientid client userid user memberid member donorid "
-        "donor accountid account householdid household buyerid buyer customeremail email billingemail customername who "
+        "donor accountid account householdid household buyerid buyer customeremail email billingemail emailbilling customername "
+        "who "
         "kundennummer kundennr kundenid kundeid kunde kd kdnr "
         "numeroclient noclient idclient codeclient "
         "idcliente cliente numerocliente codigocliente nocliente masterid patientid patient"
     ),
     "at": (
-        "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat paidat processedat "
+        "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat datecreated createdutc created "
+        "paidat processedat "
         "transactiontimestamp timestamp datetime date day at orderdatetime invoicedatetime "
         "rechnungsdatum bestelldatum belegdatum kaufdatum auftragsdatum datum buchungsdatum tag "
         "datefacture datecommande dateachat datedecommande datedefacture "
@@ -70,7 +77,7 @@ SYNONYMS: dict[str, str] = {
 }
 # Totals of a whole order stand on each of its lines, or on the first alone: only when no line has its own money.
 _ORDER_TOTALS = (
-    "total subtotal totalamount ordertotal invoicetotal grandtotal totalprice gesamtbetrag gesamt rechnungsbetrag "
+    "total subtotal totalamount ordertotal ordertotalamount invoicetotal grandtotal totalprice gesamtbetrag gesamt rechnungsbetrag "
     "totalht totalttc importetotal"
 )
 
@@ -96,6 +103,43 @@ def guess_roles(names: Iterable[str]) -> dict[str, str]:
     if not {"revenue", "unit_price"} & guessed.keys() and (total := _first(_ORDER_TOTALS, by_word)):
         guessed["revenue"] = total
     return guessed
+
+
+def complete_roles(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The roles given, and guesses for the others that do not contradict them or use the same column.
+
+    A column of order totals is no guess where an order stands on several rows: the total would be counted on each.
+    """
+    guesses = guess_roles(name for name in source.columns if name not in given.values())
+    if "revenue" in given:
+        guesses.pop("unit_price", None)
+    if "unit_price" in given:
+        guesses.pop("revenue", None)
+    if "margin" in given:
+        guesses.pop("cost", None)
+    if "cost" in given:
+        guesses.pop("margin", None)
+    if "margin" in guesses:
+        guesses.pop("cost", None)
+    roles = guesses | dict(given)
+    total_guessed = "revenue" in guesses and _folded(guesses["revenue"]) in _ORDER_TOTALS.split()
+    if total_guessed and roles.get("order") in source.columns and _repeats(source, roles["order"]):
+        del roles["revenue"]
+    return roles
+
+
+def _repeats(source: Source, order: str) -> bool:
+    numbers = source.columns[order].identity()
+    numbers = numbers[numbers >= 0]
+    return len(np.unique(numbers)) < len(numbers)
+
+
+def lacking_roles(roles: Mapping[str, Any]) -> list[str]:
+    """What ``read_transactions`` would still need."""
+    lacking = [role for role in ("customer", "at") if role not in roles]
+    if "revenue" not in roles and not {"quantity", "unit_price"} <= roles.keys():
+        lacking.append("revenue (or quantity and unit_price)")
+    return lacking
 
 
 def _first(words: str, by_word: dict[str, str]) -> str | None:

@@ -32,6 +32,11 @@ def tell(night: "Night", *, top: int = 5) -> str:
             f"{night.leak.per_day:,.2f}{unit} of margin a day, through {len(night.leak):,} valuable customers who are "
             "late on their own clock and whom nobody has touched in 90 days",
         ),
+        *(
+            f"{'':11}{late['customer_id']}: usually every {late['usual_gap_days']:,.0f} days, silent for "
+            f"{late['idle_days']:,.0f}, {late['at_risk_per_day']:,.2f}{unit} a day"
+            for late in (night.leak.row(i) for i in range(min(3, len(night.leak))))
+        ),
         _line("the year", night.audit.ledger.verdict()),
         _line(
             "the best",

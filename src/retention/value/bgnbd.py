@@ -185,17 +185,7 @@ class FittedBGNBD:
         about the parameters. A customer who most likely buys nothing has the interval [0, 0] around a positive
         value: that is what her future looks like.
         """
-        margin = self.margin
-        if margin is None:
-            raise ModelError(
-                "value() of a bg-nbd model without margins",
-                rule="value needs what a purchase day brings",
-                remedy="fit the model, or give p, q and v to at(...)",
-            )
-        horizon = _checked_days(horizon_days, "horizon_days")
-        _check_rate(discount_rate)
-        _check_interval(interval)
-        delta = math.log1p(discount_rate) / 365.0
+        margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
         purchases = self._discounted(histories, horizon, 0.0)
         money = margin.margin_mean(histories)
         low, high = self._interval(histories, margin, horizon, delta, interval)
@@ -215,6 +205,51 @@ class FittedBGNBD:
             currency=histories.currency,
             provenance=self._provenance(histories),
         )
+
+    def total_interval(
+        self, histories: Histories, *, horizon_days: float, discount_rate: float, interval: float = 0.90
+    ) -> tuple[float, float]:
+        """Bounds of what these customers will bring *together*: discounted margin within the horizon.
+
+        Chance is independent between customers, so their variances add up; doubt about the parameters is common to
+        all, so its effect on the total adds up first and is squared then. The sum is taken to be gamma distributed
+        (normal where losses are among it), which is right for some fifty customers and more; for a few, read
+        ``value_low`` and ``value_high``. Like those, it holds if the model does: a good season is not in it.
+
+        Raises ModelError for a model without margins, ConfigError for arguments out of range.
+
+        Example:
+            >>> model = BGNBD().at(r=0.243, alpha=4.414, a=0.793, b=2.426, p=6.25, q=3.74, v=15.44)
+            >>> base = Histories.from_arrays(
+            ...     frequency=[4] * 500, recency_days=[200] * 500, age_days=[270] * 500, margin_mean=[30.0] * 500)
+            >>> low, high = model.total_interval(base, horizon_days=365, discount_rate=0.10)
+            >>> worth = model.value(base, horizon_days=365, discount_rate=0.10)
+            >>> low < worth.total() < high, (high - low) < 0.1 * (worth.value_high - worth.value_low).sum()
+            (True, True)
+        """
+        from scipy.special import gammaincinv, ndtri
+
+        margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
+        money = margin.margin_mean(histories)
+        total = float(self._discounted(histories, horizon, delta) @ money)
+        ahead, which, by_purchases = self._averaged(histories, horizon, delta, money)
+        chance, by_margins = 0.0, np.zeros(1)
+        for start in range(0, len(histories), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            mine, rows = ahead._make(values[which[block]] for values in ahead), histories[block]
+            hers = margin.moments(rows, _POINTS)
+            second = mine.squares * hers.square + mine.pairs * hers.product
+            chance += float(np.sum(np.maximum(second - (mine.mean * hers.mean) ** 2, 0.0)))
+            by_margins = by_margins + margin.totals(rows, mine.mean, _POINTS)
+        variance = chance + float(np.var(by_purchases) + np.var(by_margins))
+        levels = np.array([1 - interval, 1 + interval]) / 2
+        if variance <= 0:
+            bounds = np.full(2, total)
+        elif total > 0 and bool(np.all(money >= 0)):
+            bounds = gammaincinv(total**2 / variance, levels) * variance / total
+        else:
+            bounds = total + math.sqrt(variance) * ndtri(levels)
+        return float(bounds[0]), float(bounds[1])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``from_dict`` gives a model with exactly the same numbers."""
@@ -241,6 +276,19 @@ class FittedBGNBD:
         plain["estimate"] = None if known is None else Estimate.from_dict(known)
         return cls(**plain)
 
+    def _question(self, days: float, rate: float, interval: float) -> tuple[FittedGammaGamma, float, float]:
+        """The margin model, the horizon in days and the discount rate a day, or one clear error."""
+        if self.margin is None:
+            raise ModelError(
+                "value() of a bg-nbd model without margins",
+                rule="value needs what a purchase day brings",
+                remedy="fit the model, or give p, q and v to at(...)",
+            )
+        horizon = _checked_days(days, "horizon_days")
+        _check_rate(rate)
+        _check_interval(interval)
+        return self.margin, horizon, math.log1p(rate) / 365.0
+
     def _blocks(self, histories: Histories, rule: Callable[..., FloatColumn]) -> FloatColumn:
         from retention._kernels import bgnbd as kernel
 
@@ -263,6 +311,21 @@ class FittedBGNBD:
     def _interval(
         self, histories: Histories, margin: FittedGammaGamma, horizon: float, delta: float, interval: float
     ) -> tuple[FloatColumn, FloatColumn]:
+        ahead, which, _ = self._averaged(histories, horizon, delta)
+        low, high = np.empty(len(histories)), np.empty(len(histories))
+        for start in range(0, len(low), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            mine = ahead._make(values[which[block]] for values in ahead)
+            rows = histories[block]
+            lossless = (rows.margin_mean > 0) | (rows.frequency == 0)
+            low[block], high[block] = _quantiles(mine, margin.moments(rows, _POINTS), lossless, interval)
+        return low, high
+
+    def _averaged(
+        self, histories: Histories, horizon: float, delta: float, weights: FloatColumn | None = None
+    ) -> tuple[Any, Any, FloatColumn]:
+        """The forecast averaged over points that stand for the doubt about the parameters, by cell; each customer's
+        cell; and at each point the sum of ``weights * mean`` (zeros without weights)."""
         from retention._kernels import bgnbd as kernel
         from retention._kernels.points import normal_points
 
@@ -272,22 +335,17 @@ class FittedBGNBD:
             root = np.linalg.cholesky(np.asarray(self.estimate.spread))
             draws = draws + normal_points(_POINTS, 4) @ root.T
         cells = kernel.merge(histories.frequency.astype(np.float64), histories.recency_days, histories.age_days)
-        sums = [np.zeros(len(cells.x)) for _ in kernel.Forecast._fields]
-        for theta in np.exp(np.clip(draws, -14.0, 25.0)).tolist():
+        weight = np.zeros(len(cells.x)) if weights is None else np.bincount(cells.which, weights, len(cells.x))
+        sums, totals = [np.zeros(len(cells.x)) for _ in kernel.Forecast._fields], np.zeros(len(draws))
+        for i, theta in enumerate(np.exp(np.clip(draws, -14.0, 25.0)).tolist()):
             ahead = kernel.forecast(
                 kernel.Params(*theta), cells.x, cells.t_x / unit, cells.T / unit, horizon / unit, delta * unit,
                 second=True, nodes=24, beta_nodes=96,
             )  # fmt: skip
+            totals[i] = ahead.mean @ weight
             for sum_, values in zip(sums, ahead, strict=True):
                 sum_ += values / len(draws)
-        low, high = np.empty(len(histories)), np.empty(len(histories))
-        for start in range(0, len(low), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            ahead = kernel.Forecast(*(values[cells.which[block]] for values in sums))
-            rows = histories[block]
-            lossless = (rows.margin_mean > 0) | (rows.frequency == 0)
-            low[block], high[block] = _quantiles(ahead, margin.moments(rows, _POINTS), lossless, interval)
-        return low, high
+        return kernel.Forecast(*sums), cells.which, totals
 
     def _provenance(self, histories: Histories) -> Provenance:
         from importlib.metadata import PackageNotFoundError, version

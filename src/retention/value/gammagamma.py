@@ -193,29 +193,18 @@ class FittedGammaGamma:
 
         Moments that do not exist (a posterior shape of 2 or less) are taken at a shape of 2.5.
         """
-        from retention._kernels.points import normal_points
-
-        x, own = histories.frequency, histories.margin_mean
-        draws = np.log([[self.p, self.q, self.v]])
-        if self.estimate is not None:
-            root = np.linalg.cholesky(np.asarray(self.estimate.spread))
-            draws = draws + normal_points(points, 3) @ root.T
+        x, positive = histories.frequency, histories.margin_mean > 0
         center = self.margin_mean(histories)
-        positive = own > 0
         q_floor = max(self.q, 2.5)
         mean, square, product = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
-        with np.errstate(over="ignore"):
-            for p, q, v in np.exp(np.clip(draws, -200, 200)).tolist():
-                shape = q + p * x
-                first = p * (v + x * np.where(positive, own, 0.0)) / np.maximum(shape - 1, 0.5)
-                # A draw far out in the tail of an unsure fit must not decide alone.
-                first = np.clip(first, 0.0, 20 * np.abs(center))
-                tail = np.maximum(shape, 2.5)
-                shared = first**2 * (tail - 1) / (tail - 2)
-                mean += first
-                product += shared
-                square += shared * (p + 1) / p
-        mean, square, product = mean / len(draws), square / len(draws), product / len(draws)
+        draws = self._draws(points)
+        for p, q, v in draws:
+            first = _first(p, q, v, histories, center)
+            tail = np.maximum(q + p * x, 2.5)
+            shared = first**2 * (tail - 1) / (tail - 2)
+            mean += first / len(draws)
+            product += shared / len(draws)
+            square += shared * (p + 1) / p / len(draws)
         if self.stand_in is not None:
             ratio = np.divide(center, mean, out=np.zeros(len(x)), where=mean > 0)
             mean, square, product = mean * ratio, square * ratio**2, product * ratio**2
@@ -235,6 +224,30 @@ class FittedGammaGamma:
         square = np.where(losing, center**2 + left + within, square)
         return Moments(mean, square, product)
 
+    def totals(self, histories: Histories, weights: FloatColumn, points: int) -> FloatColumn:
+        """The sum of ``weights * margin_mean`` at each of the points that stand for what is not known about p, q, v.
+
+        The error of a mean that stands in for the fitted one is not in it, nor that of the losses.
+        """
+        center, draws = self.margin_mean(histories), self._draws(points)
+        firsts = np.stack([_first(p, q, v, histories, center) for p, q, v in draws])
+        if self.stand_in is not None:
+            mean = firsts.mean(axis=0)
+            firsts *= np.divide(center, mean, out=np.zeros_like(mean), where=mean > 0)
+        firsts[:, (histories.frequency > 0) & (histories.margin_mean <= 0)] = 0.0
+        return np.asarray(firsts @ weights)
+
+    def _draws(self, points: int) -> list[list[float]]:
+        """p, q, v at the fitted values if they were given, else at points spread like the doubt about them."""
+        from retention._kernels.points import normal_points
+
+        draws = np.log([[self.p, self.q, self.v]])
+        if self.estimate is not None:
+            root = np.linalg.cholesky(np.asarray(self.estimate.spread))
+            draws = draws + normal_points(points, 3) @ root.T
+        rows: list[list[float]] = np.exp(np.clip(draws, -200, 200)).tolist()
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         plain = asdict(self, recurse=False)
@@ -245,6 +258,13 @@ class FittedGammaGamma:
         """The model that ``to_dict`` wrote down."""
         known = data["estimate"]
         return cls(**{**data, "estimate": None if known is None else Estimate.from_dict(known)})
+
+
+def _first(p: float, q: float, v: float, histories: Histories, center: FloatColumn) -> FloatColumn:
+    """Expected margins at one draw of the parameters; a draw far out in the tail of an unsure fit must not decide."""
+    x, own = histories.frequency, np.maximum(histories.margin_mean, 0.0)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.clip(p * (v + x * own) / np.maximum(q + p * x - 1, 0.5), 0.0, 20 * np.abs(center)))
 
 
 def _scale(histories: Histories, z: FloatColumn, left_out: int) -> tuple[float, tuple[str, ...]]:

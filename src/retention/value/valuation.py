@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from attrs import frozen
 
+from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, Table, TextColumn, column
 from retention.histories import Histories
 
@@ -38,16 +39,16 @@ class Valuation(Table):
     currency: str | None = None
 
     def total(self) -> float:
-        """Expected discounted margin of these customers together (customer equity within the horizon)."""
+        """Expected discounted margin of these customers together (customer equity within the horizon), in money.
+
+        A model may offer an interval for it (``FittedBGNBD.total_interval``); the bounds of the rows do not add up.
+        """
         return float(self.value.sum())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw how the value is spread: the share of the total that the best customers hold, against their share
         of the base; the diagonal is a base in which all are worth the same."""
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(figsize=(6, 4), layout="constrained").add_subplot()
+        ax = axes(ax)
         best_first = np.sort(np.maximum(self.value, 0.0))[::-1]
         held = np.concatenate([[0.0], np.cumsum(best_first)])
         shares = np.linspace(0, 100, len(held)) if len(self) else np.array([0.0, 100.0])
