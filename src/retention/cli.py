@@ -5,22 +5,34 @@ configuration must be mended (one message on standard error says what), 2 the co
 """
 
 import argparse
+import io
 import json
+import os
+import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from retention.errors import RetentionError
+from retention.errors import ConfigError, RetentionError, nearest
 
 __all__ = ["main"]
 
-_ROLES = ("customer", "at", "revenue", "quantity", "unit_price", "order", "category", "channel", "cost", "item")
+_ROLES = (
+    "customer", "at", "revenue", "quantity", "unit_price", "order", "category", "channel", "cost", "item", "line_id",
+)  # fmt: skip
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding does not know is spelled out, and is no reason to stop.
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -39,10 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        print(f"retention: {reason}\n  rule: files can be read and written\n  remedy: check the path", file=sys.stderr)
+        where = getattr(error, "filename", None)
+        given = reason if where is None else f"{os.fspath(where)}: {reason}"
+        print(f"retention: {given}\n  rule: files can be read and written\n  remedy: check the path", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("retention: stopped; what was written is whole", file=sys.stderr)
+        return 1
+    except Exception as error:  # the last resort: its text may hold a customer's data, its kind and place do not
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        print(
+            f"retention: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}\n"
+            "  rule: whatever is given ends in a result or in one clear error\n"
+            "  remedy: look for a value of the wrong kind in the configuration; else please report this as a defect",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -80,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_program(why)
 
     doctor = command("doctor", _doctor, "which features the data allow, what is missing and what is done instead")
-    doctor.add_argument("source", help="file of transactions")
+    doctor.add_argument("source", help="file of transactions, or retention.toml")
+    _add_columns(doctor)
 
     command("plugins", _plugins, "who is on board, and what failed to load")
     return parser
@@ -94,11 +118,16 @@ def _add_program(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--journal", metavar="FILE", help="where decisions are remembered")
     sub.add_argument("--money", type=float, help="money that may be spent")
     sub.add_argument("--hours", type=float, help="hours that may be spent")
-    sub.add_argument("--margin", metavar="RATE|COLUMN", help="margin as a rate of revenue, or the column that holds it")
-    sub.add_argument("--currency", help="currency code, or the column that holds it")
     sub.add_argument("--consents", metavar="FILE", help="permissions on file")
+    _add_columns(sub)
+
+
+def _add_columns(sub: argparse.ArgumentParser) -> None:
+    columns = sub.add_argument_group("columns of a file of transactions", "guessed from the header where not named")
     for role in _ROLES:
-        sub.add_argument(f"--{role.replace('_', '-')}", dest=f"role_{role}", metavar="COLUMN", help=argparse.SUPPRESS)
+        columns.add_argument(f"--{role.replace('_', '-')}", dest=f"role_{role}", metavar="COLUMN")
+    columns.add_argument("--margin", metavar="RATE|COLUMN", help="a rate of revenue, or the column that holds it")
+    columns.add_argument("--currency", metavar="CODE|COLUMN", help="a currency's code, or the column that holds it")
 
 
 def _program(arguments: argparse.Namespace) -> Any:
@@ -113,24 +142,35 @@ def _program(arguments: argparse.Namespace) -> Any:
     if arguments.as_of is not None:
         overrides["as_of"] = arguments.as_of
     if source.suffix == ".toml":
+        if named := _named(arguments):
+            raise ConfigError(
+                f"{', '.join(named)} beside the configuration {source.name}",
+                rule="columns are named in its [read] section, or beside a file of transactions",
+                remedy="write them into [read], or give the file of transactions instead of the configuration",
+            )
         return Program.load(source, **overrides)
     from retention.frames.reading import open_source
-    from retention.records import guess_roles
+    from retention.records import complete_roles, lacking_roles
 
-    named = {role: getattr(arguments, f"role_{role}") for role in _ROLES}
     table = open_source(source)
-    roles = guess_roles(table.columns) | {role: column for role, column in named.items() if column is not None}
-    if named["revenue"] is not None:
-        roles.pop("quantity", None) if named["quantity"] is None else None
-        roles.pop("unit_price", None)
-    if arguments.margin is not None:
-        roles.pop("cost", None)
-        roles["margin"] = _rate_or_column(arguments.margin)
-    if arguments.currency is not None:
-        roles["currency"] = arguments.currency
+    roles = complete_roles(table, _named(arguments))
+    if lacking := lacking_roles(roles):
+        raise ConfigError(
+            f"{table.name}: no column was found for {', '.join(lacking)}",
+            rule="columns are known by usual headers, or named",
+            remedy=f"name them, like --{lacking[0].split()[0]} COLUMN. {nearest('', table.columns)}",
+        )
     if not arguments.json:
         print("read as: " + ", ".join(f"{role} = {column!r}" for role, column in roles.items()), file=sys.stderr)
     return Program(source=table, read=roles, **overrides)
+
+
+def _named(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The columns that the arguments name, by role."""
+    named = {role: getattr(arguments, f"role_{role}") for role in _ROLES}
+    named["margin"] = None if arguments.margin is None else _rate_or_column(arguments.margin)
+    named["currency"] = arguments.currency
+    return {role: column for role, column in named.items() if column is not None}
 
 
 def _rate_or_column(text: str) -> float | str:
@@ -171,8 +211,14 @@ def _night(arguments: argparse.Namespace, *, remember: bool) -> Any:
         return program, program.run(journal=journal, progress=_Progress(quiet))
 
 
+def _say(told: object) -> None:
+    """Print for a person; a control character in a name is spelled out, for a terminal would obey it."""
+    print(_CONTROL.sub(lambda found: repr(found[0])[1:-1], str(told)))
+
+
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    spells_all = (sys.stdout.encoding or "").casefold().replace("-", "").startswith("utf")
+    print(json.dumps(value, indent=2, ensure_ascii=not spells_all, default=str))
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -181,7 +227,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_json(night.summary() | {name: str(path) for name, path in paths.items()})
         return
-    print(_told(night))
+    _say(_told(night))
     for name, path in paths.items():
         print(f"{name}: {path}")
 
@@ -200,7 +246,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     log = program.read_log()
     touches = program.read_touches()
     lenses = audit(log, as_of=program.day(log), period_days=program.period_days, touches=touches)
-    _print_json(lenses.to_dict()) if arguments.json else print(lenses)
+    _print_json(lenses.to_dict()) if arguments.json else _say(lenses)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -211,9 +257,9 @@ def _list(arguments: argparse.Namespace) -> None:
         _print_json(rows)
         return
     for place, row in enumerate(rows, start=1):
-        print(f"{place:3}. {row['customer_id']}: {row['action']} ({row['channel']}), gain {row['amount']:,.2f} assumed")
+        _say(f"{place:3}. {row['customer_id']}: {row['action']} ({row['channel']}), gain {row['amount']:,.2f} assumed")
         if arguments.why:
-            print(f"     {row['why']}")
+            _say(f"     {row['why']}")
     if not rows:
         print("nobody: see `retention why CUSTOMER` or the report for the reasons")
 
@@ -221,14 +267,19 @@ def _list(arguments: argparse.Namespace) -> None:
 def _why(arguments: argparse.Namespace) -> None:
     _, night = _night(arguments, remember=False)
     explanation = night.why(arguments.customer)
-    _print_json(explanation.to_dict()) if arguments.json else print(explanation)
+    _print_json(explanation.to_dict()) if arguments.json else _say(explanation)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
+    from retention.program import Program
     from retention.records import doctor
 
-    diagnosis = doctor(arguments.source)
-    _print_json(diagnosis.to_dict()) if arguments.json else print(diagnosis)
+    if Path(arguments.source).suffix == ".toml":
+        program = Program.load(arguments.source)
+        diagnosis = doctor(program.source, **program.read)
+    else:
+        diagnosis = doctor(arguments.source, **_named(arguments))
+    _print_json(diagnosis.to_dict()) if arguments.json else _say(diagnosis)
 
 
 def _plugins(arguments: argparse.Namespace) -> None:
@@ -249,10 +300,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
     folder = Path(arguments.folder)
     config = make_demo(folder)
-    arguments.source = str(config)
-    for missing in ("as_of", "journal", "money", "hours", "margin", "currency", "consents", "out"):
-        setattr(arguments, missing, None)
-    _run(arguments)
+    _run(_parser().parse_args(["run", str(config), *(["--json"] if arguments.json else [])]))
     if not arguments.json:
         print(f"Everything is in {folder}/ . Next: retention why CUSTOMER {config}")
 

@@ -85,6 +85,18 @@ def test_where_contact_changes_nothing_works_is_said_in_at_most_one_of_twenty(pl
     assert said.count("harms") <= allowed
 
 
+def test_rounding_proves_nothing_where_few_customers_spend(plan_of):
+    """Five buyers among 300, all of them contacted: so do 59 % of all arrangements, which tie with the seen one. A
+    bound is then 0 but for its last digit, and the order of a sum must not make it more."""
+    shop, rng = Shop(plan_of, n_contact=270, n_holdout=30), np.random.default_rng(1)
+    for _ in range(60):
+        margins = np.zeros(270)
+        margins[rng.choice(270, 5, replace=False)] = np.round(rng.lognormal(3.0, 1.0, 5), 2)
+        proof = shop.prove(margins, np.zeros(30))
+        assert proof.verdict == "cannot tell", proof.sentence
+        assert proof.low == pytest.approx(0.0, abs=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("share_contacted", [0.3, 0.45])
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(plan_of, share_contacted):

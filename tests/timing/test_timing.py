@@ -2,16 +2,18 @@
 
 import datetime as dt
 
+import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from retention._kernels import logt
-from retention.errors import ConfigError
+from retention.errors import ConfigError, RetentionError
 from retention.histories import Histories, summarize
 from retention.records import Touches, TransactionLog
+from retention.testing.strategies import histories
 from retention.timing import Rhythm, anticipate, leak
 
 PRIOR = logt.Prior(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.6, a=0.5, b=4.0)
@@ -55,10 +57,10 @@ def test_the_likelihood_is_the_integral_it_claims_to_be():
 
 
 @given(st.floats(0.01, 0.99), st.lists(st.floats(1, 300), min_size=0, max_size=8))
-def test_quantile_and_survival_undo_each_other(p, gaps):
+def test_a_gap_is_exceeded_as_often_as_it_says(p, gaps):
     y = np.log(np.array(gaps)) if gaps else np.zeros(0)
     post = logt.posterior(PRIOR, np.array([float(len(y))]), np.array([y.sum()]), np.array([(y**2).sum()]))
-    assert 1 - logt.survival(post, logt.quantile(post, p))[0] == pytest.approx(p, abs=1e-9)
+    assert logt.survival(post, logt.exceeded(post, p))[0] == pytest.approx(p, rel=1e-9)
 
 
 def test_the_population_is_recovered_from_simulated_clocks():
@@ -154,6 +156,47 @@ def test_the_leak_is_the_sum_over_the_names_it_lists_and_a_touch_takes_a_name_of
     assert set(after["customer_id"]) == {"c0", "c3"}
     old = Touches.from_arrays(customer_id=["c1"], at=[day - dt.timedelta(days=90)], channel=["post"], kind=["give"])
     assert len(leak(when, as_of=day, touches=old, valuable_share=1.0)) == 3
+
+
+def test_the_due_date_of_who_is_long_overdue_is_the_median_given_her_silence():
+    """Half of what the silence leaves must be left at the due date; here it leaves less than 1e-17, where 1 - p is 1."""
+    rhythm = Rhythm(m0=2.0, kappa0=1.0, nu0=4.0, s0_squared=0.05, a=0.5, b=4.0, typical_gap_days=7.0)
+    gaps = [7.0] * 60
+    silence, day = 400.0, dt.date(2011, 12, 1)
+    base = base_of([gaps], [silence])
+    base = attrs.evolve(base, last_at=np.array([day - dt.timedelta(days=int(silence))], dtype="datetime64[D]"))
+    when = anticipate(base, rhythm=rhythm)
+    assert 0 < when["silence_probability"][0] < 1e-17
+    due = float((when["next_due_at"] - base.last_at)[0].astype(int))
+    assert silence < due < 500
+    left = [rhythm.silence(base_of([gaps], [due + step]))[0] / when["silence_probability"][0] for step in (-0.5, 0.5)]
+    assert left[0] >= 0.5 >= left[1]
+
+
+def test_what_she_brings_a_day_is_her_margin_over_her_days_and_one_gap():
+    base = base_of([[10.0, 10.0], []], [5.0, 40.0], margin=90.0)
+    rhythm = Rhythm(m0=2.0, kappa0=1.0, nu0=4.0, s0_squared=0.05, a=0.5, b=4.0, typical_gap_days=10.0)
+    assert anticipate(base, rhythm=rhythm)["margin_per_day"] == pytest.approx([90 / 30, 90 / 50])
+    losing = base_of([[10.0, 10.0]], [5.0], margin=-90.0)
+    assert anticipate(losing, rhythm=rhythm)["margin_per_day"].tolist() == [0.0]
+
+
+def test_histories_without_gaps_have_no_clock_and_are_refused():
+    """From counts alone every gap would look like one day, and everyone overdue."""
+    bare = Histories.from_arrays(frequency=[10, 0], recency_days=[70, 0], age_days=[77, 30])
+    with pytest.raises(RetentionError, match="1 histories with repeat purchases and no log gaps"):
+        anticipate(bare)
+    daily = Histories.from_arrays(frequency=[10], recency_days=[10], age_days=[11])
+    assert len(anticipate(daily)) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(base=histories(max_size=8))
+def test_any_base_has_an_outlook(base):
+    when = anticipate(base)
+    for name, values in when.columns().items():
+        assert values.dtype.kind != "f" or np.isfinite(values).all(), name
+    assert (when["at_risk_per_day"] <= when["margin_per_day"]).all()
 
 
 def test_a_tail_is_a_probability():

@@ -67,6 +67,50 @@ def test_nine_in_ten_intervals_hold_what_is_realised(n, seeds):
     assert 0.85 <= np.mean(held) <= 0.975
 
 
+@pytest.mark.parametrize(("n", "seeds"), [(50, 60), (200, 60), (2_000, 30)])
+def test_nine_in_ten_totals_lie_in_their_interval(n, seeds):
+    """Nominal 90 %, of bases that follow the model, one interval a seed: three binomial standard errors and a little
+    for fifty customers, where the normal shape of the doubt is a poor one."""
+    held = []
+    for seed in range(seeds):
+        base, realised = simulated(n, 500 + seed)
+        low, high = BGNBD().fit(base).total_interval(base, horizon_days=364, discount_rate=0.10)
+        held.append(low <= realised.sum() <= high)
+    slack = 3 * np.sqrt(0.09 / seeds)
+    assert 0.90 - slack - (0.05 if n < 100 else 0.0) < np.mean(held) <= 1
+
+
+def test_the_total_of_many_is_surer_than_its_parts_and_knows_common_doubt():
+    base, _ = simulated(400, seed=21)
+    fitted = BGNBD().fit(base)
+    given = evolve(fitted, estimate=None, margin=evolve(fitted.margin, estimate=None))
+    question = {"horizon_days": 364, "discount_rate": 0.10}
+    worth = fitted.value(base, **question)
+    low, high = fitted.total_interval(base, **question)
+    sure_low, sure_high = given.total_interval(base, **question)
+    assert low < worth.total() < high
+    assert high - low < 0.5 * (worth.value_high - worth.value_low).sum()
+    assert 1.02 * (sure_high - sure_low) < high - low
+    again = fitted.total_interval(base[::-1], **question)
+    assert again == pytest.approx((low, high), rel=1e-9)
+    assert BGNBD(time_unit_days=1.0).fit(base).total_interval(base, **question) == pytest.approx((low, high), rel=1e-6)
+
+
+def test_parameters_that_are_given_leave_chance_alone():
+    """Independent customers: the variance of two equal bases together is twice that of one."""
+    model = BGNBD().at(**TRUTH)
+    one = Histories.from_arrays(
+        frequency=[8] * 2_000, recency_days=[200] * 2_000, age_days=[250] * 2_000, margin_mean=[20.0] * 2_000
+    )
+    two = Histories.from_arrays(
+        frequency=[8] * 4_000, recency_days=[200] * 4_000, age_days=[250] * 4_000, margin_mean=[20.0] * 4_000
+    )
+    widths = [
+        np.diff(model.total_interval(base, horizon_days=364, discount_rate=0.10))[0] for base in (one, two)
+    ]  # fmt: skip
+    assert widths[1] == pytest.approx(widths[0] * np.sqrt(2), rel=1e-3)
+
+
 def test_two_sided_coverage_of_good_customers():
     """Who is sure to buy has both bounds above zero: then both tails count, and 90 % means 90 %."""
     truth = {**TRUTH, "r": 6.0, "alpha": 8.0, "a": 0.6, "b": 12.0}
@@ -136,6 +180,8 @@ def test_odd_bases_get_finite_answers_and_a_diagnosis(name):
     for column, values in worth.columns().items():
         assert column == "customer_id" or np.all(np.isfinite(values))
     assert np.all(worth.value_low <= worth.value_high)
+    low, high = fitted.total_interval(base, horizon_days=365, discount_rate=0.10)
+    assert -np.inf < low <= high < np.inf
     assert "no clear maximum" in fitted.diagnosis
     assert any("weak prior" in note for note in worth.provenance.notes)
     assert np.isnan(list(fitted.standard_errors.values())).any()
@@ -164,6 +210,19 @@ def test_forecasts_do_not_depend_on_the_time_unit(unit):
     a, b = (model.value(base, horizon_days=100, discount_rate=0.1) for model in (weeks, other))
     for column in ("p_alive", "expected_purchases", "value", "value_low", "value_high"):
         assert b[column] == pytest.approx(a[column], rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", odd_bases)
+def test_cents_are_a_hundred_times_dollars_on_odd_bases_too(name):
+    columns = {"margin": [], "margin_mean": [], **odd_bases[name]}
+    money = {column: np.asarray(columns[column], dtype=float) for column in ("margin", "margin_mean")}
+    plain = {key: values for key, values in columns.items() if key not in money}
+    worth = []
+    for rate in (1.0, 100.0):
+        base = Histories.from_arrays(**plain, **{key: values * rate for key, values in money.items() if len(values)})
+        worth.append(BGNBD().fit(base).value(base, horizon_days=365, discount_rate=0.10))
+    for column in ("value", "value_low", "value_high"):
+        assert worth[1][column] == pytest.approx(worth[0][column] * 100, rel=1e-7, abs=1e-9)
 
 
 def test_one_customer_gets_the_same_digits_alone_and_among_thousands():

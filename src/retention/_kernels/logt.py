@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, stdtr, stdtrit
 
-__all__ = ["Prior", "log_likelihood", "p_alive", "posterior", "quantile", "survival"]
+__all__ = ["Prior", "exceeded", "log_likelihood", "p_alive", "posterior", "survival"]
 
 Floats = NDArray[np.float64]
 
@@ -68,9 +68,10 @@ def survival(post: Posterior, idle: Floats) -> Floats:
     return np.asarray(stdtr(post.degrees, -z))
 
 
-def quantile(post: Posterior, probability: Floats | float) -> Floats:
-    """The gap that is exceeded with probability 1 - p."""
-    return np.asarray(np.exp(np.minimum(post.location + post.scale * stdtrit(post.degrees, probability), 50.0)))
+def exceeded(post: Posterior, probability: Floats | float) -> Floats:
+    """The gap that is exceeded with that probability, however small; no more than e^50 days."""
+    # By symmetry from the lower tail: 1 - p would lose a small p.
+    return np.asarray(np.exp(np.minimum(post.location - post.scale * stdtrit(post.degrees, probability), 50.0)))
 
 
 def p_alive(prior: Prior, x: Floats, silence: Floats) -> Floats:

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from retention.histories import Histories
+from retention.testing.value_models import even_gaps
 
 __all__ = ["histories"]
 
@@ -31,7 +32,12 @@ def histories(
         frequency, recency, age, margin_mean = columns
         margin = [(count + 1) * mean for count, mean in zip(frequency, margin_mean, strict=True)]
         return Histories.from_arrays(
-            frequency=frequency, recency_days=recency, age_days=age, margin_mean=margin_mean, margin=margin
+            frequency=frequency,
+            recency_days=recency,
+            age_days=age,
+            margin_mean=margin_mean,
+            margin=margin,
+            **even_gaps(frequency, recency),
         )
 
     return st.lists(_customer(max_frequency, max_days), min_size=min_size, max_size=max_size).map(lift)

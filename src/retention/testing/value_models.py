@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retention.errors import RetentionError
+from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.valuation import FittedValueModel, Valuation, ValueModel
 
@@ -37,23 +38,44 @@ class BrokenLaws(RetentionError, AssertionError):
 
 
 def sample_histories(n: int = 40) -> Histories:
-    """A small base with the awkward customers in it: new today, bought yesterday, buys daily, silent for years."""
+    """A small base with the awkward customers in it: new today, bought yesterday, buys daily, silent for years.
+
+    ``n`` simulated customers (fixed seed, whole days, at most one purchase day a day) and six awkward ones.
+
+    Example:
+        >>> base = sample_histories(10)
+        >>> len(base), bool((base.frequency <= base.recency_days).all())
+        (16, True)
+    """
     rng = np.random.default_rng(20111201)
     age = rng.integers(30, 700, n).astype(float)
     frequency = np.minimum(rng.geometric(0.35, n) - 1, 12)
-    recency = np.where(frequency > 0, np.ceil(rng.uniform(0.1, 1.0, n) * age), 0.0)
+    recency = np.where(frequency > 0, np.maximum(np.ceil(rng.uniform(0.1, 1.0, n) * age), frequency), 0.0)
     margin_mean = np.where(frequency > 0, np.round(rng.gamma(4.0, 5.0, n), 2), 0.0)
     awkward = (
         (0, 0.0, 0.0, 0.0), (1, 1.0, 1.0, 3.0), (1, 700.0, 700.0, 25.0),
         (90, 99.0, 100.0, 12.5), (30, 40.0, 900.0, 60.0), (2, 50.0, 400.0, -5.0),
     )  # fmt: skip
     columns = np.array(awkward).T
+    frequency, recency = np.concatenate([frequency, columns[0]]), np.concatenate([recency, columns[1]])
     return Histories.from_arrays(
-        frequency=np.concatenate([frequency, columns[0]]),
-        recency_days=np.concatenate([recency, columns[1]]),
+        frequency=frequency,
+        recency_days=recency,
         age_days=np.concatenate([age, columns[2]]),
         margin_mean=np.concatenate([margin_mean, columns[3]]),
+        **even_gaps(frequency, recency),
     )
+
+
+def even_gaps(frequency: Any, recency: Any) -> dict[str, FloatColumn]:
+    """The log gaps of customers who come as evenly as whole days allow, as columns of histories."""
+    x, days = np.asarray(frequency, dtype=np.int64), np.asarray(recency, dtype=np.int64)
+    gap, longer = np.divmod(days, np.maximum(x, 1))
+    short, long = np.log(np.maximum(gap, 1)), np.log(gap + 1)
+    return {
+        "gap_log_sum": (x - longer) * short + longer * long,
+        "gap_log_squares": (x - longer) * short**2 + longer * long**2,
+    }
 
 
 def _answers(model: FittedValueModel, histories: Histories) -> dict[str, Any]:

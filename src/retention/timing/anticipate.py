@@ -61,7 +61,7 @@ def anticipate(
 
     def due(share: float) -> FloatColumn:
         """Days after the last purchase by which that share of her possible next purchases has come."""
-        later = clock.gap_quantile(h, 1.0 - silence * (1.0 - share))
+        later = clock.gap_exceeded(h, silence * (1.0 - share))
         return np.clip(np.maximum(later, h.idle_days), 0.0, h.idle_days + _TEN_YEARS)
 
     as_of = h.last_at + _whole_days(h.idle_days)
@@ -71,9 +71,9 @@ def anticipate(
     per_day = np.maximum(h.margin, 0.0) / (seen + clock.typical_gap_days)
     return Outlook(
         customer_id=h.customer_id,
-        usual_gap_days=clock.gap_quantile(h, 0.5),
-        gap_low_days=clock.gap_quantile(h, 0.25),
-        gap_high_days=clock.gap_quantile(h, 0.75),
+        usual_gap_days=clock.gap_exceeded(h, 0.5),
+        gap_low_days=clock.gap_exceeded(h, 0.75),
+        gap_high_days=clock.gap_exceeded(h, 0.25),
         idle_days=h.idle_days,
         silence_probability=silence,
         overdue=overdue,

@@ -57,6 +57,12 @@ def leak(
         valuable_share: the share of customers, by what they bring a day while they come, that counts as valuable.
         untouched_days: a contact within so many days before ``as_of`` takes a customer off the list.
 
+    Returns:
+        A Leak, most at stake first; ``per_day`` in money a day.
+
+    Raises:
+        ConfigError: ``valuable_share`` outside (0, 1].
+
     Example:
         >>> from retention.histories import Histories
         >>> from retention.timing import anticipate

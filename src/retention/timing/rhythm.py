@@ -40,7 +40,8 @@ class Rhythm:
         """Marginal likelihood of all gaps and of all present silences, under weak unit-free priors.
 
         The priors (normal, on the logs) keep the maximum finite for bases of any size, one customer or none
-        included; with a few hundred gaps they no longer matter. At most 20,000 customers, evenly spaced, are used.
+        included; with a few hundred gaps they no longer matter. At most 20,000 customers are used, evenly spaced
+        in the order of the rows. Times are in days. Raises RetentionError for histories without log gaps.
         """
         from scipy.optimize import minimize
 
@@ -88,12 +89,12 @@ class Rhythm:
         x, log_sum, log_squares, idle = _statistics(histories)
         return logt.survival(logt.posterior(self._prior(), x, log_sum, log_squares), idle)
 
-    def gap_quantile(self, histories: Histories, probability: FloatColumn | float) -> FloatColumn:
-        """The gap in days that her next one exceeds with chance 1 - probability."""
+    def gap_exceeded(self, histories: Histories, probability: FloatColumn | float) -> FloatColumn:
+        """The gap in days that her next one exceeds with that probability, if she still comes."""
         from retention._kernels import logt
 
         x, log_sum, log_squares, _ = _statistics(histories)
-        return logt.quantile(logt.posterior(self._prior(), x, log_sum, log_squares), probability)
+        return logt.exceeded(logt.posterior(self._prior(), x, log_sum, log_squares), probability)
 
     def p_alive(self, histories: Histories) -> FloatColumn:
         """Probability that she still comes."""

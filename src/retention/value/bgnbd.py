@@ -183,7 +183,9 @@ class FittedBGNBD:
         distribution (normal for a customer whose margins were not positive) with the exact mean and variance of
         the discounted sum given that she buys, both averaged over 32 fixed points that stand for what is not known
         about the parameters. A customer who most likely buys nothing has the interval [0, 0] around a positive
-        value: that is what her future looks like.
+        value: that is what her future looks like. Money is in the currency of the histories.
+
+        Raises ModelError for a model without margins, ConfigError for arguments out of range.
         """
         margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
         purchases = self._discounted(histories, horizon, 0.0)
