@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -153,4 +154,84 @@ def test_no_customer_and_no_cell_of_hers_is_in_an_error(tmp_path, capsys):
     path.write_text("Customer,Date,Revenue\nAda Lovelace,2011-13-45,5\n")
     code, out, err = run(capsys, "run", path)
     assert code == 1
+    assert "Ada" not in out + err
+
+
+def _shell(*arguments, encoding):
+    return subprocess.run(
+        [sys.executable, "-m", "retention.cli", *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_name_that_the_terminal_cannot_write_is_spelled_out(tmp_path, encoding):
+    path = tmp_path / "x.csv"
+    path.write_text("Customer,Date,Revenue\n李,2011-01-01,5\nb,2011-02-01,5\n", encoding="utf-8")
+    for command in (["run", path, "--out", tmp_path], ["audit", path], ["doctor", path], ["why", "李", path]):
+        done = _shell(*command, encoding=encoding)
+        assert done.returncode == 0, (command, done.stderr)
+        done.stdout.decode(encoding)
+    assert b"\\u674e" in done.stdout
+    done = _shell("why", "李", path, "--json", encoding=encoding)
+    assert json.loads(done.stdout.decode(encoding))["customer_id"] == "李"
+
+
+def test_a_terminal_obeys_no_name(tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    path.write_text("Customer,Date,Revenue\n\x1b[2Jada,2011-01-01,5\nb,2011-02-01,5\n")
+    code, out, _ = run(capsys, "why", "\x1b[2Jada", path)
+    assert code == 0
+    assert "\x1b" not in out
+    assert "ada" in out
+
+
+def test_columns_are_named_on_the_command_line_or_in_the_configuration(shop, tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    path.write_text("Colour,Date,Revenue,Margin,Cost\nred,2011-01-01,5,3,2\nblue,2011-02-01,5,3,2\n")
+    code, _, err = run(capsys, "audit", path)
+    assert code == 1
+    assert "--customer COLUMN" in err
+    code, _, err = run(capsys, "audit", path, "--customer", "Colour")
+    assert code == 0
+    assert "margin = 'Margin'" in err
+    assert "cost" not in err
+    code, out, _ = run(capsys, "doctor", path, "--customer", "Colour", "--cost", "Cost")
+    assert code == 0
+    assert "cost='Cost'" in out
+    code, _, err = run(capsys, "audit", path, "--customer", "Colour", "--revenue", "Revenue", "--unit-price", "Cost")
+    assert code == 1
+    assert "unit_price" in err
+    code, _, err = run(capsys, "audit", shop, "--margin", "0.5")
+    assert code == 1
+    assert "[read]" in err
+
+
+def test_doctor_looks_at_what_a_configuration_reads(shop, capsys):
+    code, out, _ = run(capsys, "doctor", shop)
+    assert code == 0
+    assert "invoices.csv" in out
+    assert "currency='EUR'" in out
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    path.write_text("Customer,Date,Revenue\na,2011-01-01,5\n")
+    code, _, err = run(capsys, "run", path, "--out", path)
+    assert code == 1
+    assert "x.csv: File exists" in err
+
+
+def test_a_defect_is_one_message_without_a_cell_of_anyone(tmp_path, capsys, monkeypatch):
+    def fail(*arguments, **options):
+        raise KeyError("Ada Lovelace")
+
+    monkeypatch.setattr("retention.program.Program.read_log", fail)
+    path = tmp_path / "x.csv"
+    path.write_text("Customer,Date,Revenue\nAda Lovelace,2011-01-01,5\n")
+    code, out, err = run(capsys, "audit", path)
+    assert code == 1
+    assert "KeyError in cli.py" in err
     assert "Ada" not in out + err

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from retention.errors import ConfigError, RetentionError, nearest
+from retention.errors import ConfigError, RetentionError
 
 __all__ = ["main"]
 
@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("retention: stopped; what was written is whole", file=sys.stderr)
         return 1
     except Exception as error:  # the last resort: its text may hold a customer's data, its kind and place do not
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        here = str(Path(__file__).parent)
+        place = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(here)][-1]
         print(
             f"retention: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}\n"
             "  rule: whatever is given ends in a result or in one clear error\n"
@@ -158,7 +159,7 @@ def _program(arguments: argparse.Namespace) -> Any:
         raise ConfigError(
             f"{table.name}: no column was found for {', '.join(lacking)}",
             rule="columns are known by usual headers, or named",
-            remedy=f"name them, like --{lacking[0].split()[0]} COLUMN. {nearest('', table.columns)}",
+            remedy=f"name them, like --{lacking[0].split()[0]} COLUMN; `retention doctor` shows which there are",
         )
     if not arguments.json:
         print("read as: " + ", ".join(f"{role} = {column!r}" for role, column in roles.items()), file=sys.stderr)

@@ -59,6 +59,21 @@ def test_blank_headers_get_the_number_of_their_column(tmp_path):
     assert list(open_source(path).columns) == ["a", "column 2", "b", "column 4"]
 
 
+def test_a_header_that_ends_in_delimiters_names_no_column_there(tmp_path):
+    """Spreadsheets end a header with delimiters when a cell far to the right was once touched."""
+    path = tmp_path / "a.csv"
+    for rows in ("1,2\n3,4\n", "1,2,,\n3,4,,\n", "1,2\n3,4, ,\n"):
+        path.write_text("a,b,,\n" + rows)
+        source = open_source(path)
+        assert list(source.columns) == ["a", "b"]
+        assert len(source) == 2
+        assert not len(source.misshapen)
+    path.write_text("a,b,,\n1,2\n3,4,5,\n")
+    source = open_source(path)
+    assert list(source.columns) == ["a", "b", "column 3", "column 4"]
+    assert source.misshapen.tolist() == [2]
+
+
 def test_columns_of_lists_binary_and_durations_are_no_reason_to_fail():
     frame = polars.DataFrame({"a": [[1], [2]], "b": [b"x", b"y"], "c": [{"d": 1}, {"d": 2}]}).with_columns(
         e=polars.duration(days=1), f=polars.time(1, 2), g=polars.lit(2**63, polars.UInt64), h=polars.lit(None)

@@ -116,6 +116,17 @@ def test_zoned_times_are_refused_until_the_zone_of_the_shop_is_named():
     refused(frame, ["Mars/Phobos"], ConfigError, time_zone="Mars/Phobos")
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+def test_a_zone_is_a_zone_whatever_its_name(zone):
+    """Frames of pandas: some zones' names have an underscore."""
+    hours = pandas.DatetimeIndex(["2011-01-01 04:30", "2011-07-01 23:30", None], tz="UTC").tz_convert(zone)
+    frame = pandas.DataFrame({"who": ["7", "8", "9"], "day": hours, "money": [1, 2, 3]})
+    refused(frame, [repr(zone)], ColumnError)
+    log = read_transactions(frame, **ROLES, time_zone=zone)
+    assert log["at"].tolist() == hours[:2].tz_localize(None).to_pydatetime().tolist()
+    assert list(log.quality.set_aside) == ["missing date"]
+
+
 @pytest.mark.parametrize("days", [[40905, 40906], [1.3e9, 1.4e9], [20111301, 7]])
 def test_a_column_of_numbers_is_no_column_of_dates(days, tmp_path):
     frame = pandas.DataFrame({"who": ["7", "8"], "day": days, "money": [1, 2]})
@@ -127,6 +138,20 @@ def test_a_file_of_day_numbers_is_refused_as_well(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("who,day,money\n7,40905,1\n8,40906.5,2\n")
     refused(path, ["at='day'", "holds numbers, such as 40905"], ColumnError)
+
+
+def test_dates_before_1900_are_told_so_and_their_own_column_is_no_remedy(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("who,day,money\n7,1800-01-01,1\n8,1801-01-01,2\n")
+    error = refused(path, ["at='day'", "1900"], ColumnError)
+    assert "day" not in error.remedy.removeprefix("name the column that holds the dates.")
+
+
+def test_a_customer_or_a_date_column_that_is_not_named_is_one_clear_error(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(GOOD)
+    refused(path, ["customer='None'"], ColumnError, customer=None)
+    refused(path, ["at='None'"], ColumnError, at=None)
 
 
 def test_whole_numbers_that_are_all_compact_dates_are_dates():
@@ -154,6 +179,7 @@ def test_several_currencies_are_one_error_that_counts_them(tmp_path):
     assert read_transactions(path, currency="cur", **ROLES).currency == "EUR"
     assert read_transactions(path, currency="gbp", **ROLES).currency == "GBP"
     refused(path, ["currency='curr'", "did you mean 'cur'"], ColumnError, currency="curr")
+    refused(path, ["currency=5"], ColumnError, currency=5)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +197,8 @@ def test_several_currencies_are_one_error_that_counts_them(tmp_path):
         {"duplicates": "maybe"},
         {"max_amount": 0},
         {"max_amount": float("inf")},
+        {"max_amount": "1000"},
+        {"day_first": "no"},
     ],
 )
 def test_arguments_that_contradict_each_other(tmp_path, others):
@@ -184,7 +212,7 @@ def test_parquet_without_its_library_names_the_extra(tmp_path, monkeypatch):
     polars.DataFrame({"who": ["7"], "day": ["2011-01-01"], "money": [1]}).write_parquet(path)
     assert len(read_transactions(path, **ROLES)) == 1
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refused(path, ["retention[parquet]"], MissingExtraError)
+    refused(path, ["pyarrow", "extra 'parquet'"], MissingExtraError)
 
 
 FULL = {

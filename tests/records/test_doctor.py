@@ -6,7 +6,8 @@ import polars
 import pytest
 
 from retention.errors import ColumnError, ConfigError, ReadError
-from retention.records import doctor, guess_roles
+from retention.frames.reading import open_source
+from retention.records import complete_roles, doctor, guess_roles
 
 FULL = {
     "Customer ID": ["7", "7", "8"], "Order Date": ["2011-01-01", "2011-02-01", "2011-02-01"],
@@ -117,6 +118,14 @@ HEADERS = {
         {"customer": "ID Cliente", "at": "Fecha", "order": "Factura", "revenue": "Importe", "category": "Categoría",
          "channel": "Canal", "cost": "Coste", "currency": "Moneda"},
     ),
+    "Stripe": (
+        ["id", "Created (UTC)", "Amount", "Amount Refunded", "Currency", "Fee", "Customer ID", "Status"],
+        {"at": "Created (UTC)", "revenue": "Amount", "currency": "Currency", "customer": "Customer ID"},
+    ),
+    "WooCommerce": (
+        ["Order Number", "Order Status", "Order Date", "Email (Billing)", "Order Total Amount", "Item Name"],
+        {"order": "Order Number", "at": "Order Date", "customer": "Email (Billing)", "revenue": "Order Total Amount"},
+    ),
     "order totals alone": (["client", "date", "Total"], {"customer": "client", "at": "date", "revenue": "Total"}),
     "nothing known": (["a", "b"], {}),
 }  # fmt: skip
@@ -126,3 +135,22 @@ HEADERS = {
 def test_the_headers_of_well_known_exports_are_understood(export):
     names, roles = HEADERS[export]
     assert guess_roles(names) == roles
+
+
+def test_the_total_of_an_order_is_no_guess_where_it_would_be_counted_twice():
+    lines = {"order": ["1", "1", "2"], "customer": ["a", "a", "b"], "date": ["2011-01-01"] * 3, "total": [50, 50, 5]}
+    assert "revenue" not in complete_roles(open_source(polars.DataFrame(lines)), {})
+    assert complete_roles(open_source(polars.DataFrame(lines)), {"revenue": "total"})["revenue"] == "total"
+    once = {name: cells[1:] for name, cells in lines.items()}
+    assert complete_roles(open_source(polars.DataFrame(once)), {})["revenue"] == "total"
+
+
+def test_guesses_give_way_to_what_is_given():
+    names = ["customer", "date", "amount", "quantity", "price", "margin", "cost"]
+    table = open_source(polars.DataFrame({name: ["1"] for name in names}))
+    assert complete_roles(table, {}).keys() == {"customer", "at", "revenue", "quantity", "margin"}
+    assert complete_roles(table, {"unit_price": "price"}).keys() >= {"quantity", "unit_price"}
+    assert "revenue" not in complete_roles(table, {"unit_price": "price"})
+    assert "margin" not in complete_roles(table, {"cost": "cost"})
+    assert "cost" not in complete_roles(table, {"margin": 0.3})
+    assert "revenue" not in complete_roles(table, {"customer": "amount"})

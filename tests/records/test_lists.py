@@ -70,3 +70,26 @@ def test_customers_named_in_a_file_are_each_named_once_and_numbers_stay_ids(tmp_
     path = tmp_path / "x.csv"
     path.write_text("Customer ID\n17850\n12347\n17850\n")
     assert read_customer_list(path) == ("17850", "12347")
+
+
+def test_a_withdrawal_counts_whatever_its_capitals(tmp_path):
+    path = tmp_path / "consents.csv"
+    path.write_text(
+        "customer,channel,purpose,granted,at\n7,email,marketing,yes,2011-01-01\n7,Email,Marketing,no,2011-05-01\n"
+    )
+    consents = read_consents(path)
+    assert consents.granted_to("email", on=dt.date(2011, 4, 30)) == {"7"}
+    assert consents.granted_to("email", on=dt.date(2011, 5, 1)) == frozenset()
+    assert consents.granted_to("Email", on=dt.date(2011, 4, 30)) == {"7"}
+
+
+def test_a_list_calls_a_customer_what_the_invoices_call_her(tmp_path):
+    """A list that went through a spreadsheet or a frame names 7 as 7.0: she still must not be contacted."""
+    path = tmp_path / "list.csv"
+    path.write_text("customer\n7.0\n8.0\n")
+    assert read_customer_list(path) == ("7", "8")
+    path.write_text("customer\n007\n8.0\n")
+    assert read_customer_list(path) == ("007", "8.0")
+    path.write_text("customer\n7\nNULL\n")
+    with pytest.raises(ReadError, match="line 3: no customer"):
+        read_customer_list(path)

@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from attrs import frozen
 
@@ -294,6 +296,21 @@ def test_one_column_tells_how_the_other_writes_its_numbers(tmp_path):
     path.write_text("c;d;q;p\n7;2011-01-01;1.000;2,50\n")
     log = read_transactions(path, customer="c", at="d", quantity="q", unit_price="p")
     assert log.revenue.total() == Decimal("2500")
+
+
+@pytest.mark.parametrize("number", [1.234, Decimal("1.234"), Decimal("1.2340")])
+def test_a_number_among_texts_is_the_number_that_it_is(number):
+    """A spreadsheet's column may hold numbers and texts; a text with a decimal comma says nothing about a number."""
+    frame = pandas.DataFrame({"Customer": ["7", "8"], "Date": ["2011-01-01", "2011-01-02"], "Amount": ["1,50", number]})
+    log = read(frame)
+    assert log.revenue.total() == Decimal("2.734")
+
+
+def test_exact_decimals_are_not_read_by_how_other_columns_write_theirs():
+    prices = polars.Series([Decimal("1.234"), Decimal("2.500")], dtype=polars.Decimal(12, 3))
+    frame = polars.DataFrame({"c": ["7", "8"], "d": ["2011-01-01", "2011-01-02"], "n": ["1,5", "2,0"], "p": prices})
+    log = read_transactions(frame, customer="c", at="d", quantity="n", unit_price="p")
+    assert log.revenue.total() == Decimal("1.5") * Decimal("1.234") + 2 * Decimal("2.5")
 
 
 def test_ids_that_are_too_long_are_set_aside(tmp_path):

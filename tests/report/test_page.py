@@ -305,7 +305,7 @@ def test_a_night_without_contacts_says_so(nights, read_page):
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_without_the_extra_one_error_says_what_to_install(night, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtraError, match=rf"{library}(.|\n)*retention\[report\]"):
+    with pytest.raises(MissingExtraError, match=rf"{library}(.|\n)*extra 'report'"):
         render(night)
 
 

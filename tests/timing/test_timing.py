@@ -159,7 +159,7 @@ def test_the_leak_is_the_sum_over_the_names_it_lists_and_a_touch_takes_a_name_of
 
 
 def test_the_due_date_of_who_is_long_overdue_is_the_median_given_her_silence():
-    """Half of what the silence leaves must be left at the due date; here it leaves less than 1e-17, where 1 - p is 1."""
+    """Half of what the silence leaves is left at the due date; here it leaves less than 1e-17, where 1 - p is 1."""
     rhythm = Rhythm(m0=2.0, kappa0=1.0, nu0=4.0, s0_squared=0.05, a=0.5, b=4.0, typical_gap_days=7.0)
     gaps = [7.0] * 60
     silence, day = 400.0, dt.date(2011, 12, 1)

@@ -162,6 +162,10 @@ odd_bases = {
         "frequency": [3] * 9, "recency_days": [100] * 9, "age_days": [200] * 9, "margin_mean": [-20.0] * 9,
         "margin": [-80.0] * 9,
     },
+    "a loss on whoever comes, and newcomers": {
+        "frequency": [3, 5, 1, 0, 0], "recency_days": [100, 150, 9, 0, 0], "age_days": [200] * 5,
+        "margin_mean": [-20.0, -3.0, -11.0, 0, 0], "margin": [-80.0, -18.0, -22.0, -4.0, -2.0],
+    },
     "nobody ever leaves": {
         "frequency": [50] * 30, "recency_days": [200] * 30, "age_days": [200] * 30, "margin_mean": np.arange(1.0, 31),
     },

@@ -82,7 +82,6 @@ class Source:
 
     def column(self, name: str, *, role: str) -> RawColumn:
         """The column of that name, or one error with the nearest name."""
-        name = str(name)
         found = self.columns.get(name) or self.columns.get(name.strip())
         if found is None:
             raise ColumnError(

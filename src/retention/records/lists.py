@@ -10,6 +10,7 @@ from typing import Any
 from retention.domain.days import as_day
 from retention.errors import ConfigError, ReadError
 from retention.frames.reading import RawColumn, Source, open_source
+from retention.records._parsing import names
 from retention.records.permissions import Consents
 from retention.records.touches import Touches
 
@@ -119,9 +120,16 @@ def _text(column: RawColumn) -> list[str]:
     return ["" if gone else cell for cell, gone in zip(cells, column.missing.tolist(), strict=True)]
 
 
+def _names(column: RawColumn) -> list[str]:
+    """Customers as the transaction log calls them."""
+    texts, codes, _ = names(column)
+    return [texts[code] if code >= 0 else "" for code in codes.tolist()]
+
+
 def _cells(table: Source, role: str, name: str | None) -> list[str]:
     header = _header(table, role, name) or role
-    cells = _text(table.column(header, role=role))
+    column = table.column(header, role=role)
+    cells = _names(column) if role == "customer" else _text(column)
     _refuse_shapeless(table)
     for line, cell in zip(table.line.tolist(), cells, strict=True):
         if not cell:

@@ -17,7 +17,7 @@ __all__ = ["Consents"]
 class Consents(Table):
     """One row a recorded permission or withdrawal; the latest on or before a day counts, a withdrawal wins a tie.
 
-    A record without a date counts as older than any dated one.
+    A record without a date counts as older than any dated one. Channels and purposes are the same in capitals.
 
     Example:
         >>> c = Consents.of([Consent(customer_id="7", channel="email"),
@@ -53,8 +53,8 @@ class Consents(Table):
         days = [None] * n if at is None else list(at)
         return cls(
             customer_id=who,
-            channel=np.asarray(channel, dtype=np.str_),
-            purpose=np.full(n, "marketing") if purpose is None else np.asarray(purpose, dtype=np.str_),
+            channel=_folded(channel),
+            purpose=np.full(n, "marketing") if purpose is None else _folded(purpose),
             granted=np.ones(n, dtype=bool) if granted is None else np.asarray(granted, dtype=bool),
             at=np.asarray([np.datetime64("NaT") if d is None else d for d in days], dtype="datetime64[D]"),
         )
@@ -63,8 +63,13 @@ class Consents(Table):
         """The customers who may be contacted through a channel for a purpose on a day."""
         day = np.datetime64(on, "D")
         known = np.isnat(self.at) | (self.at <= day)
-        here = np.flatnonzero(known & (self.channel == channel) & (self.purpose == purpose))
+        here = np.flatnonzero(known & (self.channel == channel.lower()) & (self.purpose == purpose.lower()))
         when = np.where(np.isnat(self.at[here]), np.iinfo(np.int64).min + 1, self.at[here].astype(np.int64))
         order = here[np.lexsort((~self.granted[here], when))]
         latest = {str(self.customer_id[row]): bool(self.granted[row]) for row in order}
         return frozenset(who for who, granted in latest.items() if granted)
+
+
+def _folded(words: Any) -> TextColumn:
+    """A withdrawal for "E-Mail" must end a permission for "e-mail"."""
+    return np.char.lower(np.char.strip(np.asarray(words, dtype=np.str_)))

@@ -24,6 +24,7 @@ from retention.records._parsing import (
     Dates,
     Numbers,
     local,
+    names,
     parse_dates,
     parse_numbers,
     product,
@@ -108,11 +109,11 @@ def read_transactions(
         >>> folder.cleanup()
     """
     zone = _checked(revenue, quantity, unit_price, margin, cost, day_first, duplicates, time_zone, max_amount)
-    raw = source if isinstance(source, Source) else open_source(source)
+    raw = open_source(source)
     margin_column = margin if isinstance(margin, str) else None
     currency_column = currency if currency is not None and currency in raw.columns else None
     columns = {
-        role: raw.column(name, role=role)
+        role: raw.column(str(name), role=role)
         for role, name in (
             ("customer", customer),
             ("at", at),
@@ -305,19 +306,10 @@ class _Cells:
 
 
 def _labels(column: RawColumn, sieve: "_Sieve", role: str) -> _Ids:
-    """Names as text, whatever they came as; numbers lose a trailing .0 where the whole column has one."""
-    if column.kind == "text":
-        texts, codes = [trimmed(label) for label in column.labels], column.values
-        if all(_point_zero(text) for text in texts if text) and any(texts):
-            texts = [text[:-2] for text in texts]
-            sieve.note(f"ids like 17850.0 read as 17850 ({column.name})", int((codes >= 0).sum()), assumed=True)
-    else:
-        distinct, codes = np.unique(column.values, return_inverse=True)
-        codes = np.where(column.missing, -1, codes.reshape(-1))
-        if column.kind == "float":
-            texts = [str(int(v)) if np.isfinite(v) and v == int(v) else str(v) for v in distinct.tolist()]
-        else:
-            texts = [str(v) for v in distinct.tolist()]
+    """Names as codes into labels; a note where numbers lost a trailing .0."""
+    texts, codes, cut = names(column)
+    if cut:
+        sieve.note(f"ids like 17850.0 read as 17850 ({column.name})", int((codes >= 0).sum()), assumed=True)
     # Names are cut for a moment: the row of a name that is too long will not be kept.
     clipped = np.asarray([text[:LONGEST_ID] for text in texts] or [""], dtype=np.str_)
     labels, where = np.unique(clipped, return_inverse=True)
@@ -325,10 +317,6 @@ def _labels(column: RawColumn, sieve: "_Sieve", role: str) -> _Ids:
     to_label = np.append(where.reshape(-1) - shift, -1)
     long = np.append(np.asarray([len(text) > LONGEST_ID for text in texts] or [False]), False)
     return _Ids(to_label[codes].astype(np.int64), labels[shift:], long[codes])
-
-
-def _point_zero(text: str) -> bool:
-    return text.endswith(".0") and text[:-2].isascii() and text[:-2].isdigit() and (text[0] != "0" or text == "0.0")
 
 
 def _dates(
@@ -425,26 +413,26 @@ def _money(numbers: Mapping[str, Numbers], sieve: "_Sieve") -> tuple[Amounts, Bo
 
 def _judge(cells: _Cells, max_amount: float, sieve: "_Sieve") -> None:
     """Set aside each row that cannot be kept, for the first of its reasons, and note what was assumed of the rest."""
-    names = {role: column.name for role, column in cells.columns.items()}
-    sieve.set_aside(cells.ids["customer"].codes < 0, "missing customer", names["customer"])
+    titles = {role: column.name for role, column in cells.columns.items()}
+    sieve.set_aside(cells.ids["customer"].codes < 0, "missing customer", titles["customer"])
     for role in ("customer", "order", "category", "channel"):
         if role in cells.ids:
-            sieve.set_aside(cells.ids[role].too_long, "id too long", names[role])
+            sieve.set_aside(cells.ids[role].too_long, "id too long", titles[role])
     for state, reason in _DATE_REASONS.items():
-        sieve.set_aside(cells.dates.state == state, reason, names["at"])
-    needed = ("revenue",) if "revenue" in names else ("quantity", "unit_price")
-    amounts = [role for role in (*needed, "margin", "cost") if role in names]
+        sieve.set_aside(cells.dates.state == state, reason, titles["at"])
+    needed = ("revenue",) if "revenue" in titles else ("quantity", "unit_price")
+    amounts = [role for role in (*needed, "margin", "cost") if role in titles]
     for role in amounts:
-        sieve.set_aside(cells.numbers[role].unreadable, "unreadable amount", names[role])
+        sieve.set_aside(cells.numbers[role].unreadable, "unreadable amount", titles[role])
     limit = int(Decimal(str(max_amount)).scaleb(cells.money.decimals))
-    sieve.set_aside(cells.absurd | (np.abs(cells.money.minor) > limit), "absurd amount", names[needed[-1]])
+    sieve.set_aside(cells.absurd | (np.abs(cells.money.minor) > limit), "absurd amount", titles[needed[-1]])
     for role in amounts:
-        sieve.set_aside(cells.numbers[role].absurd, "absurd amount", names[role])
+        sieve.set_aside(cells.numbers[role].absurd, "absurd amount", titles[role])
 
     for role, read in cells.numbers.items():
         for name, rows in read.notes.items():
-            sieve.note(f"{name} ({names[role]})", rows, assumed=True)
-        sieve.note(f"amounts with more than six decimals, rounded to six ({names[role]})", read.rounded)
+            sieve.note(f"{name} ({titles[role]})", rows, assumed=True)
+        sieve.note(f"amounts with more than six decimals, rounded to six ({titles[role]})", read.rounded)
     for name, rows in cells.dates.notes.items():
         sieve.note(name, rows, assumed=True)
 

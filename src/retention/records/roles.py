@@ -16,15 +16,15 @@ __all__ = ["guess_roles", "complete_roles", "lacking_roles", "SYNONYMS"]
 SYNONYMS: dict[str, str] = {
     "customer": (
         "customerid customer customernumber customerno custid clientid client userid user memberid member donorid "
-        "donor accountid account householdid household buyerid buyer customeremail email billingemail emailbilling customername "
-        "who "
+        "donor accountid account householdid household buyerid buyer customeremail email billingemail "
+        "emailbilling customername who "
         "kundennummer kundennr kundenid kundeid kunde kd kdnr "
         "numeroclient noclient idclient codeclient "
         "idcliente cliente numerocliente codigocliente nocliente masterid patientid patient"
     ),
     "at": (
-        "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat datecreated createdutc created "
-        "paidat processedat "
+        "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat datecreated "
+        "createdutc created paidat processedat "
         "transactiontimestamp timestamp datetime date day at orderdatetime invoicedatetime "
         "rechnungsdatum bestelldatum belegdatum kaufdatum auftragsdatum datum buchungsdatum tag "
         "datefacture datecommande dateachat datedecommande datedefacture "
@@ -77,8 +77,8 @@ SYNONYMS: dict[str, str] = {
 }
 # Totals of a whole order stand on each of its lines, or on the first alone: only when no line has its own money.
 _ORDER_TOTALS = (
-    "total subtotal totalamount ordertotal ordertotalamount invoicetotal grandtotal totalprice gesamtbetrag gesamt rechnungsbetrag "
-    "totalht totalttc importetotal"
+    "total subtotal totalamount ordertotal ordertotalamount invoicetotal grandtotal totalprice gesamtbetrag gesamt "
+    "rechnungsbetrag totalht totalttc importetotal"
 )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from retention.errors import RetentionError
-from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.valuation import FittedValueModel, Valuation, ValueModel
 
@@ -67,7 +66,7 @@ def sample_histories(n: int = 40) -> Histories:
     )
 
 
-def even_gaps(frequency: Any, recency: Any) -> dict[str, FloatColumn]:
+def even_gaps(frequency: Any, recency: Any) -> dict[str, Any]:
     """The log gaps of customers who come as evenly as whole days allow, as columns of histories."""
     x, days = np.asarray(frequency, dtype=np.int64), np.asarray(recency, dtype=np.int64)
     gap, longer = np.divmod(days, np.maximum(x, 1))
