@@ -35,19 +35,9 @@ def test_no_exported_text_starts_like_a_formula_and_none_is_lost(tmp_path_factor
     for (cell, _), text in zip(rows, texts, strict=True):
         assert not cell.startswith(STARTS)
         assert cell in (text, "'" + text)
-        assert cell == text or text.lstrip(" \u00a0")[:1] in (
-            "=",
-            "+",
-            "-",
-            "@",
-            "\t",
-            "\r",
-            "\n",
-            "＝",
-            "＋",
-            "－",
-            "＠",
-        )
+        unseen = "".join(map(chr, range(33))) + "\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+        begins = text.lstrip(unseen + "".join(c for c in text if c.isspace()))
+        assert cell == text or begins[:1] in tuple("=+-@＝＋－＠") or text.lstrip(" \u00a0")[:1] in tuple("\t\r\n")
 
 
 @given(TEXTS)
@@ -107,3 +97,9 @@ def test_parquet_without_its_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="parquet"):
         write_parquet({"a": [1]}, tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("before", ["\v", "\f", "\0", "\u2003", "\u200b", "\ufeff", " \ufeff\u00a0"])
+def test_a_formula_does_not_hide_behind_what_is_not_seen(before):
+    assert escaped(before + "=1+1") == "'" + before + "=1+1"
+    assert escaped(before + "Ann") == before + "Ann"

@@ -174,7 +174,9 @@ def test_several_currencies_are_one_error_that_counts_them(tmp_path):
     path.write_text("who,day,money,cur\n" + "7,2011-01-01,1,EUR\n" * 3 + "7,2011-01-01,1, usd\n7,2011-01-01,1,\n")
     refused(path, ["'cur'", "EUR (3 rows)", "USD (1 rows)"], ColumnError, currency="cur")
     path.write_text("who,day,money\n" + "7,2011-01-01,€ 1\n" * 2 + "7,2011-01-01,$1\n")
-    refused(path, ["'money'", "€ (2 rows)", "$ (1 rows)"], ColumnError)
+    refused(path, ["'money'", "EUR (2 rows)", "$ (1 rows)"], ColumnError)
+    path.write_text("who,day,money\n7,2011-01-01,€ 1\n7,2011-01-01,2 EUR\n7,2011-01-01,3\n")
+    assert read_transactions(path, **ROLES).revenue.total() == 6
     path.write_text("who,day,money,cur\n7,2011-01-01,1,EUR\n7,2011-01-01,1,\n")
     assert read_transactions(path, currency="cur", **ROLES).currency == "EUR"
     assert read_transactions(path, currency="gbp", **ROLES).currency == "GBP"

@@ -17,8 +17,8 @@ from retention.frames.table import Table
 __all__ = ["write_csv", "write_parquet", "escaped"]
 
 DECIMALS = 6
-# Spreadsheets start a formula at these, and some at their full-width forms.
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Spreadsheets start a formula at these signs, some at their full-width forms, and some skip what is not seen before.
+_FORMULA = re.compile("[\\s\\x00-\\x1f\\u200b-\\u200f\\u2060\\ufeff]*[=+\\-@＝＋－＠]|[ \u00a0]*[\t\r\n]")
 _SPECIAL = re.compile('[",\r\n]')
 
 
@@ -29,7 +29,7 @@ def escaped(text: str) -> str:
         >>> escaped("=HYPERLINK(...)"), escaped("Ann")
         ("'=HYPERLINK(...)", 'Ann')
     """
-    return "'" + text if text.lstrip(" \u00a0").startswith(_STARTS) or text.startswith(_STARTS) else text
+    return "'" + text if _FORMULA.match(text) else text
 
 
 def write_csv(table: Table | Mapping[str, Any], path: str | os.PathLike[str]) -> Path:

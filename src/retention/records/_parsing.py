@@ -235,6 +235,11 @@ _CODES = (
     "USD|EUR|GBP|CHF|CAD|AUD|NZD|JPY|CNY|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|HKD|TRY|KRW|ILS|AED|kr|zł|Kč|Fr"
 )
 _SYMBOLS = "$€£¥₹₽₩₺₫₴₪฿₦₱"
+# The signs that mean one currency; a dollar, a yen or a crown may be of several countries.
+_CODE_OF = {
+    "€": "EUR", "£": "GBP", "₽": "RUB", "₹": "INR", "₩": "KRW", "₺": "TRY", "₫": "VND", "₴": "UAH", "₪": "ILS",
+    "฿": "THB", "₦": "NGN", "₱": "PHP", "zł": "PLN", "Kč": "CZK",
+}  # fmt: skip
 _CURRENCY = re.compile(rf"(?:US|A|C|CA|AU|NZ|HK|R)?[{_SYMBOLS}]|(?<![A-Za-z])(?:{_CODES})(?![A-Za-z])\.?")
 _GAPS = re.compile(r"(?<=[0-9])[\s\u00a0\u2007\u2009\u202f'’](?=[0-9]{3}(?![0-9]))")
 _BODY = re.compile(r"([0-9.,]*[0-9][0-9.,]*)(?:[eE]([+-]?[0-9]{1,4}))?")
@@ -259,7 +264,8 @@ def _number(text: str) -> _Number | None:
         return None
     currency = ""
     if found := _CURRENCY.search(text):
-        currency = found.group().rstrip(".")
+        sign = found.group().rstrip(".")
+        currency = _CODE_OF.get(sign, sign)
         text = text[: found.start()] + text[found.end() :]
     text = text.strip(_EDGES).replace("\u2212", "-")
     sign = ""
