@@ -186,6 +186,12 @@ def test_names_choose_and_unknown_names_are_told(shop):
         ("plan = 3\n", "plan = 3"),
         ("not toml", "configuration"),
         ("[plan]\nholdout = 1.0\n", "holdout"),
+        ("[read]\nsource = 5\n", "source = 5"),
+        ("[output]\njournal = 5\n", "journal = 5"),
+        ("[value]\nmodel = 5\n", "model = 5"),
+        ("[files]\ntouches = 4\n", "touches"),
+        ("[options]\nmargin-bands = 1\n", "options"),
+        ("[output]\nas_of = ''\n", "as_of"),
     ],
 )
 def test_a_configuration_that_means_nothing_is_one_error(tmp_path, text, names):
@@ -193,6 +199,43 @@ def test_a_configuration_that_means_nothing_is_one_error(tmp_path, text, names):
     path.write_text(text)
     with pytest.raises(ConfigError, match=names):
         Program.load(path)
+
+
+def test_a_date_of_tomls_own_is_a_day(tmp_path):
+    path = tmp_path / "retention.toml"
+    path.write_text("[output]\nas_of = 2011-12-01\n")
+    assert Program.load(path).as_of == "2011-12-01"
+
+
+def test_a_night_before_all_receipts_is_refused(shop, tmp_path):
+    with rt.Journal(tmp_path / "j.db") as journal:
+        with pytest.raises(ConfigError, match="not before all receipts"):
+            Program.load(shop).run(as_of="2001-01-01", journal=journal)
+        assert journal.events == 0
+
+
+def test_a_demonstration_starts_afresh_and_writes_over_nothing_but_itself(tmp_path):
+    config = make_demo(tmp_path / "demo")
+    program = Program.load(config)
+    with rt.Journal(program.journal) as journal:
+        program.run(journal=journal)
+    make_demo(tmp_path / "demo")
+    with rt.Journal(program.journal) as journal:
+        assert journal.events == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "retention.toml").write_text("[plan]\nmoney = 3\n")
+    with pytest.raises(ConfigError, match="no demonstration"):
+        make_demo(tmp_path / "mine")
+
+
+def test_ids_of_nobody_are_counted_and_told(shop):
+    plan = Program.load(shop, do_not_contact=("10001", "010001", "nobody")).run().plan
+    assert any("2 of 3 ids in the list of do-not-contact" in note for note in plan.notes)
+
+
+def test_everybody_who_may_read_the_plan_may_read_the_report(night, tmp_path):
+    paths = night.save(tmp_path)
+    assert paths["report"].stat().st_mode == paths["plan"].stat().st_mode
 
 
 def test_reading_without_columns_is_told(tmp_path):

@@ -1,14 +1,13 @@
 """One night: all that a run found out and decided, and the ways to hand it on."""
 
 import datetime as dt
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 
+from retention.frames.export import replace_file
 from retention.histories import Histories
 from retention.journal import Adherence, Recorded
 from retention.lenses import Audit
@@ -45,7 +44,8 @@ class Night:
         from retention.report import render
 
         where = Path(path)
-        _write(where, render(self))
+        page = render(self)
+        replace_file(where, lambda temporary: temporary.write_text(page, encoding="utf-8", newline="\n"))
         return where
 
     def save(self, folder: "str | PathLike[str]") -> dict[str, Path]:
@@ -94,12 +94,3 @@ class Night:
 
     def _repr_html_(self) -> str:
         return str(self.plan._repr_html_())
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, delete=False, suffix=".part"
-    ) as part:
-        part.write(text)
-    os.replace(part.name, path)

@@ -64,6 +64,47 @@ def _number(least: float, most: float = float("inf")) -> Any:
     return check
 
 
+def _text(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(
+            f"{attribute.name} = {value!r}",
+            rule="a text that is not blank",
+            remedy=f"write {attribute.name} = '...' in quotes",
+        )
+
+
+def _path(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is not None:
+        _text(instance, attribute, value)
+
+
+def _section(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    inner = value.values() if isinstance(value, Mapping) and attribute.name == "options" else ()
+    if not isinstance(value, Mapping) or not all(isinstance(one, Mapping) for one in inner):
+        raise ConfigError(
+            f"{attribute.name} = {value!r}"[:200],
+            rule="[read] holds keys and values, [options] a section for each name",
+            remedy="write [options.'frequency-cap'] and its keys below",
+        )
+
+
+def _list_of(kind: type) -> Any:
+    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is not None and not isinstance(value, str | kind):
+            raise ConfigError(
+                f"{attribute.name} of type {type(value).__name__}",
+                rule=f"the name of a file, or {kind.__name__}",
+                remedy=f"write {attribute.name} = 'file.csv' in quotes",
+            )
+
+    return check
+
+
+def _iso(value: Any) -> Any:
+    """TOML has dates of its own; as_of = 2011-12-01 without quotes is one."""
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
 def _names(value: Any) -> Any:
     if value is None or isinstance(value, str) or not isinstance(value, Iterable):
         return value
@@ -93,29 +134,29 @@ class Program:
     """
 
     source: Any = None
-    read: Mapping[str, Any] = field(factory=dict)
-    model: str = "bg-nbd"
+    read: Mapping[str, Any] = field(factory=dict, validator=_section)
+    model: str = field(default="bg-nbd", validator=_text)
     horizon_days: float = field(default=365.0, validator=_number(1e-9))
     discount_rate: float = field(default=0.10, validator=_number(0.0))
     interval: float = field(default=0.90, validator=_number(0.01, 0.999))
     tail: float = field(default=0.05, validator=_number(1e-6, 0.5))
-    rule: str = "margin-bands"
+    rule: str = field(default="margin-bands", validator=_text)
     period_days: int = field(default=365, validator=_number(1))
     strategies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
     policies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
-    options: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(factory=dict, validator=_section)
     money: float | None = field(default=0.0, validator=_number(0.0))
     hours: float | None = field(default=8.0, validator=_number(0.0))
     holdout: float = field(default=0.1, validator=_number(0.0, 0.9))
-    salt: str = "retention"
+    salt: str = field(default="retention", validator=_text)
     seed: int = field(default=0, validator=_number(0))
-    consents: str | Consents | None = None
-    touches: str | Touches | None = None
-    complaints: str | tuple[str, ...] | None = field(default=None, converter=_names)
-    do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names)
-    folder: str = "retention-out"
-    journal: str | None = None
-    as_of: str = "last"
+    consents: str | Consents | None = field(default=None, validator=_list_of(Consents))
+    touches: str | Touches | None = field(default=None, validator=_list_of(Touches))
+    complaints: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
+    do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
+    folder: str = field(default="retention-out", validator=_text)
+    journal: str | None = field(default=None, validator=_path)
+    as_of: str = field(default="last", converter=_iso, validator=_text)
     plugins: tuple[Any, ...] = field(default=(), converter=tuple)
     blocked: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
 
@@ -196,6 +237,12 @@ class Program:
             progress("reading receipts")
             log = self.read_log()
         day = self.day(log, as_of)
+        if len(log) and day < as_day(log.day.min()):
+            raise ConfigError(
+                f"as_of = {day}, and the first line of the log is of {log.day.min()}",
+                rule="a night knows something: its day is not before all receipts",
+                remedy="give a day within the receipts, or as_of = 'last'",
+            )
         touches = self.read_touches()
         seen = touches
         if journal is not None:
@@ -305,6 +352,12 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
         if section == "read":
             settings["read"] = {key: value for key, value in body.items() if key != "source"}
             if "source" in body:
+                if not isinstance(body["source"], str):
+                    raise ConfigError(
+                        f"configuration {where.name}: source = {body['source']!r}",
+                        rule="source is the name of a file",
+                        remedy="write source = 'invoices.csv' in quotes",
+                    )
                 settings["source"] = str(where.parent / body["source"])
             continue
         for key, value in body.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from retention.errors import MissingExtraError, RetentionError
 from retention.frames.table import Table
 
-__all__ = ["write_csv", "write_parquet", "escaped"]
+__all__ = ["replace_file", "write_csv", "write_parquet", "escaped"]
 
 DECIMALS = 6
 # Spreadsheets start a formula at these signs, some at their full-width forms, and some skip what is not seen before.
@@ -50,7 +50,7 @@ def write_csv(table: Table | Mapping[str, Any], path: str | os.PathLike[str]) ->
     lines = [_line([escaped(name) for name in columns])]
     lines += [_line(cells) for cells in zip(*map(_cells, columns.values()), strict=True)]
     content = "".join(lines).encode("utf-8", "replace")
-    return _replace(path, lambda temporary: temporary.write_bytes(content))
+    return replace_file(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_parquet(table: Table | Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -71,10 +71,10 @@ def write_parquet(table: Table | Mapping[str, Any], path: str | os.PathLike[str]
         import pyarrow.parquet
 
         frame = to_native(columns, like="pyarrow")
-        return _replace(path, lambda temporary: pyarrow.parquet.write_table(frame, temporary))
+        return replace_file(path, lambda temporary: pyarrow.parquet.write_table(frame, temporary))
     if importlib.util.find_spec("polars") is not None:
         frame = to_native(columns, like="polars")
-        return _replace(path, lambda temporary: frame.write_parquet(temporary))
+        return replace_file(path, lambda temporary: frame.write_parquet(temporary))
     raise MissingExtraError("writing Parquet", library="pyarrow", extra="parquet")
 
 
@@ -144,7 +144,7 @@ def _number(value: float) -> str:
     return repr(int(rounded)) if abs(rounded) < 1e15 and rounded == int(rounded) else repr(rounded)
 
 
-def _replace(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
     """Write beside the target, then put it in its place: a reader never sees half a file."""
     target = Path(path)
     temporary = None

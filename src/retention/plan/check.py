@@ -105,7 +105,8 @@ def _consented(who: str, action: Action, situation: Situation) -> bool:
     for record in _rows_for(who, situation.consents.customer_id):
         one = situation.consents.row(record)
         day = one["at"] or dt.date.min
-        if (one["channel"], one["purpose"]) == (action.channel, action.purpose) and day <= situation.as_of:
+        asked = (action.channel.casefold(), action.purpose.casefold())
+        if (one["channel"].casefold(), one["purpose"].casefold()) == asked and day <= situation.as_of:
             claim = (day, not one["granted"])
             best = claim if best is None else max(best, claim)
     return best is not None and not best[1]

@@ -250,6 +250,14 @@ def _notes(
     failures: tuple[str, ...],
 ) -> tuple[str, ...]:
     notes = [NOTHING_MEASURED, *failures]
+    for what, named in (
+        ("open complaints", situation.open_complaints),
+        ("do-not-contact", situation.do_not_contact),
+        ("consents", frozenset() if situation.consents is None else frozenset(situation.consents.customer_id.tolist())),
+    ):
+        strangers = int((situation.rows_of(named) < 0).sum())
+        if strangers:
+            notes.append(f"{strangers:,} of {len(named):,} ids in the list of {what} are of nobody in the base")
     if situation.consents is None:
         notes.append(NO_CONSENT_DATA)
     absent = sorted({p.name for p in built_in_policies()} - {p.name for p in policies})

@@ -68,21 +68,41 @@ class TransactionLog(Table):
 
         ``margin`` is an array, a rate of revenue, or None (then margin is revenue, and a note says so).
         """
-        amounts = Amounts.of(revenue)
+        amounts = _amounts(revenue, "revenue")
         notes: tuple[str, ...] = ()
         if margin is None:
             kept = amounts
             notes = (NO_MARGIN,)
         elif np.ndim(margin) == 0:
-            kept = amounts.times(float(margin))
+            rate = float(margin)
+            if not 0.0 < rate <= 1.0:
+                raise ReadError(
+                    f"margin={margin!r}",
+                    rule="a margin rate is a share of revenue above 0 and at most 1",
+                    remedy="write 0.35 for 35 percent, or pass one margin a line",
+                )
+            kept = amounts.times(rate)
         else:
-            kept = Amounts.of(margin)
+            kept = _amounts(margin, "margin")
         n = len(amounts)
         is_return = amounts.minor < 0
         if quantity is not None:
             quantity = np.asarray(quantity, dtype=np.float64)
             is_return = is_return | (quantity < 0)
-        when = np.asarray(at, dtype="datetime64[s]")
+        try:
+            when = np.asarray(at, dtype="datetime64[s]")
+        except (ValueError, TypeError) as error:
+            raise ReadError(
+                f"TransactionLog.from_arrays: a date that is none ({type(error).__name__})",
+                rule="at holds ISO dates or datetimes",
+                remedy="use rt.read_transactions, which reads dates as people write them",
+            ) from None
+        if any(one is None for one in np.asarray(customer_id, dtype=object).ravel().tolist()):
+            raise ReadError(
+                "TransactionLog.from_arrays: a line without a customer",
+                rule="every line of a log has a customer",
+                remedy="use rt.read_transactions, which sets such lines aside and counts them",
+            )
         if np.any(np.isnat(when)):
             raise ReadError(
                 "TransactionLog.from_arrays got a line without a date",
@@ -247,8 +267,8 @@ class TransactionLog(Table):
             category=_label(self.categories, position),
         )
 
-    def customer_of(self, customer_id: object) -> Customer:
-        """One customer with all her lines."""
+    def customer(self, customer_id: object) -> Customer:
+        """One customer with all her lines, money exact."""
         found = np.flatnonzero(self.customers.labels == str(customer_id))
         if not len(found):
             raise RetentionError(
@@ -264,6 +284,17 @@ class TransactionLog(Table):
         money = f"{self.revenue.total():,.2f} {self.currency or ''}".strip()
         who = f"{len(self.customers.labels):,} customers"
         return f"<TransactionLog: {len(self):,} lines of {who}, {span}, revenue {money}>"
+
+
+def _amounts(values: Any, name: str) -> Amounts:
+    try:
+        return Amounts.of(values)
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise ReadError(
+            f"TransactionLog.from_arrays: {name} holds what is no amount ({type(error).__name__})",
+            rule=f"{name} holds ints, floats, decimals or decimal text, all finite",
+            remedy="use rt.read_transactions, which sets such lines aside and counts them",
+        ) from None
 
 
 def never(n: int) -> NDArray[np.datetime64]:

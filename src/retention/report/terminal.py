@@ -1,6 +1,7 @@
 """A night told in a terminal: what a shop owner wants to see, and nothing else."""
 
 import textwrap
+from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def tell(night: "Night", *, top: int = 5) -> str:
         _line("the year", night.audit.ledger.verdict()),
         _line(
             "the best",
-            f"the top 10 % bring {share[10]:.0%} of the margin; {len(night.audit.ranking.quiet_best):,} of the best "
-            "order at most twice a year and are easily forgotten",
+            f"the top 10 % bring {_share(share[10])} of the margin; {len(night.audit.ranking.quiet_best):,} of the "
+            "best order at most twice a year and are easily forgotten",
         ),
         _line(
             "the base",
@@ -72,6 +73,10 @@ def tell(night: "Night", *, top: int = 5) -> str:
         done, planned = int(night.adherence.done.sum()), int(night.adherence.planned.sum())
         paragraphs.append(_line("done", f"{done:,} of the {planned:,} contacts planned so far"))
     return "\n".join(paragraphs)
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if isfinite(value) else "an unknown part"
 
 
 def _line(label: str, text: str) -> str:

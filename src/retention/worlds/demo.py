@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from retention.errors import ConfigError
 from retention.worlds.shop import Shop
 
 __all__ = ["CONFIG", "make_demo"]
 
-CONFIG = """\
+_MARK = "# A simulated shop to try things on."
+
+CONFIG = f"""{_MARK}
 # Everything here has a default but [read]; file names are relative to this file.
 
 [read]
@@ -55,13 +58,26 @@ def make_demo(folder: Path, *, seed: int = 7) -> Path:
     """Write a corner shop's files into a folder and return its ``retention.toml``: same seed, same bytes.
 
     The shop is simulated, its mess is meant: several date and number formats, returns, cancelled orders, copies of
-    rows, rows without a customer, a price that cannot be.
+    rows, rows without a customer, a price that cannot be. A demonstration that is there already starts afresh, its
+    journal too.
+
+    Raises:
+        ConfigError: the folder holds a configuration or a journal that is not a demonstration's.
     """
+    config = folder / "retention.toml"
+    ours = config.exists() and config.read_text("utf-8", "replace").startswith(_MARK)
+    if not ours and (config.exists() or (folder / "journal.db").exists()):
+        raise ConfigError(
+            f"{folder}: a configuration or a journal that is no demonstration's",
+            rule="a demonstration writes over nothing but itself",
+            remedy="name another folder",
+        )
     world = Shop.corner_shop(seed=seed).simulate()
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        (folder / name).unlink(missing_ok=True)
     world.write_invoices(folder / "invoices.csv", seed=seed)
     world.write_consents(folder / "consents.csv")
     world.write_touches(folder / "touches.csv")
-    config = folder / "retention.toml"
     config.write_text(CONFIG, encoding="utf-8", newline="\n")
     return config
