@@ -231,6 +231,8 @@ def _run(arguments: argparse.Namespace) -> None:
     _say(_told(night))
     for name, path in paths.items():
         print(f"{name}: {path}")
+    if program.journal is not None:
+        print(f"journal: {program.journal}")
 
 
 def _told(night: Any) -> str:

@@ -1,5 +1,6 @@
 """What cannot be read at all ends in one error that names the place, the finding, the rule and the remedy."""
 
+import datetime as dt
 import gzip
 import os
 
@@ -233,6 +234,62 @@ def test_each_column_removed_in_turn_is_one_error_that_names_it(role):
     frame = polars.DataFrame({name: cells for name, cells in CELLS.items() if name != FULL[role]})
     with pytest.raises(ColumnError, match=f"{role}='{FULL[role]}'"):
         read_transactions(frame, **FULL)
+
+
+AMOUNTS = [
+    "1250",
+    "-3",
+    "1.250,00",
+    "1,250.00",
+    "(12.00)",
+    "12-",
+    "€ 12",
+    "$1.50",
+    "12 EUR",
+    "EUR 12.50",
+    "1e5",
+    "99 kr",
+]
+
+
+@given(
+    cell=st.one_of(
+        st.sampled_from(AMOUNTS),
+        st.emails(),
+        st.builds(
+            dt.datetime.strftime,
+            st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 12, 31)),
+            st.sampled_from(
+                ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y%m%d", "%Y%m%d %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y %H:%M",
+                 "%m-%d-%Y %I:%M %p", "%Y/%m/%d", "%d %b %Y", "%d-%b-%y", "%b %d, %Y", "%d. %B %Y, %H:%M"]
+            ),
+        ),
+    ),
+    place=st.integers(0, 2),
+)  # fmt: skip
+def test_a_first_line_that_looks_like_data_is_never_repeated(cell, place):
+    """Without a header her name would be taken for one: the message says that a header is needed, and no more."""
+    titles = ["Ann Lee", "Hill Road"]
+    titles.insert(place, cell)
+    frame = pandas.DataFrame([["Bob Ray", "Main Street", "x"]], columns=titles)
+    error = refused(frame, ["first line looks like data", "header line is needed"], ColumnError, customer="Anne Lee")
+    assert "Ann Lee" not in str(error)
+    assert "Hill" not in str(error)
+    assert "Ann Lee" not in (doctor(frame).problem or "")
+
+
+@pytest.mark.parametrize(
+    "title", ["Invoice No.", "Amount (EUR)", "Q1", "Umsatz 2011", "N° client", "column 4", "1st order", "Größe", "0_id"]
+)
+def test_headers_with_figures_in_them_are_headers(title):
+    refused(pandas.DataFrame({title: ["x"], "day": ["y"]}), [f"{title}"], ColumnError, customer="whom")
+
+
+def test_a_first_line_with_her_name_twice_is_not_repeated_either(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Ann Lee,Ann Lee,2011-01-01,5\nBob Ray,Bob,2011-01-02,6\n")
+    error = refused(path, ["more than one column", "header line is needed"], ColumnError)
+    assert "Ann" not in str(error)
 
 
 def csv_like():

@@ -115,7 +115,7 @@ def doctor(source: Any, **roles: Any) -> Diagnosis:
             raw.column(name, role=role)
     log, problem = None, None
     if lacking := lacking_roles(chosen):
-        problem = "no column was found for " + ", ".join(lacking) + f"\n{nearest('', raw.columns)}"
+        problem = "no column was found for " + ", ".join(lacking) + f"\n{raw.nearest('')}"
     else:
         try:
             log = read_transactions(raw, **chosen)

@@ -3,27 +3,51 @@
 These decide whom we may contact. A line that cannot be read is an error that names it, never a guess.
 """
 
-import datetime as dt
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from retention.domain.days import as_day
-from retention.errors import ConfigError, ReadError
+import numpy as np
+
+from retention.errors import ReadError
 from retention.frames.reading import RawColumn, Source, open_source
-from retention.records._parsing import names
+from retention.frames.source import looks_like_data
+from retention.frames.table import DayColumn
+from retention.records._arguments import check_day_first
+from retention.records._dates import FINE, MISSING, parse_dates
+from retention.records._names import names, plain
 from retention.records.permissions import Consents
+from retention.records.roles import SYNONYMS, column_headed
 from retention.records.touches import Touches
 
 __all__ = ["read_consents", "read_touches", "read_customer_list"]
 
-_YES = {"yes", "y", "true", "1", "granted", "opted in", "opt-in"}
-_NO = {"no", "n", "false", "0", "withdrawn", "denied", "opted out", "opt-out", ""}
-
-
+# Usual headers in English, German, French and Spanish, folded as in SYNONYMS. A number comes before a mere "id", and
+# that before an address or a name.
 _HEADERS = {
-    "customer": ("customer_id", "customer", "customer id", "id"),
-    "at": ("at", "date", "day"),
+    "customer": SYNONYMS["customer"].replace("customeremail", "id customeremail"),
+    "at": "at date day contactdate consentdate " + SYNONYMS["at"] + " kontaktdatum einwilligungsdatum "
+    "datecontact datedecontact dateconsentement datedeconsentement fechacontacto fechadecontacto fechaconsentimiento",
+    "channel": "channel contactchannel kanal kontaktkanal canal canaldecontact canaldecontacto",
+    "purpose": "purpose zweck verwendungszweck finalite finalidad proposito",
+    "granted": "granted consent permission optin erteilt einwilligung zustimmung "
+    "accorde consentement accord concedido otorgado consentimiento permiso",
+    "kind": "kind type art kontaktart typ genre tipo",
+    "direction": "direction richtung kontaktrichtung sens direccion sentido",
 }
+# Answers in those languages, as `plain` writes them.
+_YES = (
+    "yes y true 1 granted opted_in opt-in ja j wahr erteilt zugestimmt eingewilligt oui o vrai accorde accepte "
+    "si s verdadero concedido otorgado aceptado"
+)
+_NO = (
+    "no n false 0 withdrawn denied opted_out opt-out nein falsch widerrufen abgelehnt verweigert non faux retire "
+    "refuse revoque falso retirado revocado rechazado denegado"
+)
+_ANSWERS = {word.replace("_", " "): answer for words, answer in ((_YES, True), (_NO, False)) for word in words.split()}
+_ANSWERS[""] = False
+_IN = "in inbound incoming eingehend ein entrant entrante"
+_OUT = "out outbound outgoing ausgehend aus sortant saliente"
+_DIRECTIONS = {"": "out"} | {word: way for words, way in ((_IN, "in"), (_OUT, "out")) for word in words.split()}
 
 
 def read_consents(
@@ -34,27 +58,32 @@ def read_consents(
     granted: str | None = None,
     purpose: str | None = None,
     at: str | None = None,
+    day_first: bool | None = None,
 ) -> Consents:
     """Permissions on file, from a CSV or Parquet file or a frame.
 
-    Columns that are not named are found by their usual headers (Customer, Channel, Purpose, Granted, Date, in any
-    case). Customer and channel must be there. Without a column of answers every row is a permission, without
-    purposes it is for marketing, without dates its date is unknown (older than any dated row).
+    Columns that are not named are found by their usual headers (Customer, Channel, Purpose, Granted, Date, or the
+    German, French or Spanish words). Customer and channel must be there. Without a column of answers (yes or no in
+    these languages) every row is a permission, without purposes it is for marketing, without dates its date is
+    unknown (older than any dated row).
+
+    Days are read as ``read_transactions`` reads them, but no order is guessed: where the column does not prove whether
+    03/04 is the third of April, that is an error until ``day_first`` says so.
 
     Raises:
         ReadError: a row without customer, channel or a readable date or answer; it names the line.
     """
+    check_day_first(day_first)
     table = open_source(source)
     answers, purposes, days = (
-        _header(table, role, name, needed=False)
-        for role, name in (("granted", granted), ("purpose", purpose), ("at", at))
+        _header(table, role, name) for role, name in (("granted", granted), ("purpose", purpose), ("at", at))
     )
     return Consents.from_arrays(
         customer_id=_cells(table, "customer", customer),
         channel=_cells(table, "channel", channel),
         purpose=None if purposes is None else _cells(table, "purpose", purposes),
-        granted=None if answers is None else _each(table, "granted", answers, _answer),
-        at=None if days is None else _each(table, "at", days, _day_or_none),
+        granted=None if answers is None else _worded(table, "granted", answers, _ANSWERS, "an answer is yes or no"),
+        at=None if days is None else _days(table, days, day_first, needed=False),
     )
 
 
@@ -66,25 +95,37 @@ def read_touches(
     channel: str | None = None,
     kind: str | None = None,
     direction: str | None = None,
+    day_first: bool | None = None,
 ) -> Touches:
     """Contacts that happened, from a CSV or Parquet file or a frame.
 
-    Columns that are not named are found by their usual headers (Customer, Date, Channel, Kind, Direction, in any
-    case). Customer, day and channel must be there; a contact is a "give" and goes "out" where the file does not say.
+    Columns that are not named are found by their usual headers (Customer, Date, Channel, Kind, Direction, or the
+    German, French or Spanish words). Customer, day and channel must be there; a contact is a "give" and goes "out"
+    where the file does not say.
+
+    Days are read as ``read_transactions`` reads them, but no order is guessed: where the column does not prove whether
+    03/04 is the third of April, that is an error until ``day_first`` says so.
 
     Raises:
         ReadError: a row without customer, channel or a readable date; it names the line.
     """
+    check_day_first(day_first)
     table = open_source(source)
-    kinds, directions = (
-        _header(table, role, name, needed=False) for role, name in (("kind", kind), ("direction", direction))
-    )
+    kinds, directions = (_header(table, role, name) for role, name in (("kind", kind), ("direction", direction)))
     return Touches.from_arrays(
         customer_id=_cells(table, "customer", customer),
-        at=_each(table, "at", at, lambda cell: as_day(cell, name="at")),
+        at=_days(table, at, day_first, needed=True),
         channel=_cells(table, "channel", channel),
         kind=["give"] * len(table) if kinds is None else _cells(table, "kind", kinds),
-        direction=None if directions is None else _each(table, "direction", directions, _direction),
+        direction=None
+        if directions is None
+        else _worded(
+            table,
+            "direction",
+            directions,
+            _DIRECTIONS,
+            "a direction is 'out' (from the firm) or 'in' (from the customer)",
+        ),
     )
 
 
@@ -93,20 +134,22 @@ def read_customer_list(source: Any, *, customer: str | None = None) -> tuple[str
     return tuple(dict.fromkeys(_cells(open_source(source), "customer", customer)))
 
 
-def _header(table: Source, role: str, name: str | None, *, needed: bool = True) -> str | None:
+def _header(table: Source, role: str, name: str | None) -> str | None:
     """The column that plays a role: the one named, else the first with a usual header."""
-    if name is not None:
-        return name
-    folded = {column.strip().casefold(): column for column in table.columns}
-    usual = _HEADERS.get(role, (role,))
-    found = next((folded[header] for header in usual if header in folded), None)
-    if found is None and needed:
+    return name if name is not None else column_headed(_HEADERS[role], table.columns)
+
+
+def _column(table: Source, role: str, name: str | None) -> RawColumn:
+    header = _header(table, role, name)
+    if name is None and looks_like_data(table.columns):
+        header = None  # the word "email" in a first line of data is not the header of the customers
+    if header is None:
         raise ReadError(
             f"{table.name} has no column for the {role}",
-            rule=f"the {role} stands in a column headed {' or '.join(usual)}, or in one that is named",
-            remedy=f"rename a column, or pass {role}=...; there are: {', '.join(table.columns)}",
+            rule=f"the {role} stands in a column that is named, or under a usual header",
+            remedy=f"rename a column, or pass {role}=...; {table.nearest(role)}",
         )
-    return found
+    return table.column(header, role=role)
 
 
 def _text(column: RawColumn) -> list[str]:
@@ -127,33 +170,48 @@ def _names(column: RawColumn) -> list[str]:
 
 
 def _cells(table: Source, role: str, name: str | None) -> list[str]:
-    header = _header(table, role, name) or role
-    column = table.column(header, role=role)
+    column = _column(table, role, name)
     cells = _names(column) if role == "customer" else _text(column)
     _refuse_shapeless(table)
-    for line, cell in zip(table.line.tolist(), cells, strict=True):
-        if not cell:
-            raise ReadError(
-                f"{table.name}, {table.unit} {line}: no {role}",
-                rule=f"every row of this list names its {role}",
-                remedy=f"fill the cell in column {header!r} or take the row out",
-            )
+    if "" in cells:
+        raise ReadError(
+            f"{table.name}, {table.unit} {table.line[cells.index('')]}: no {role}",
+            rule=f"every row of this list names its {role}",
+            remedy=f"fill the cell in column {column.name!r} or take the row out",
+        )
     return cells
 
 
-def _each(table: Source, role: str, name: str | None, read: Callable[[str], Any]) -> list[Any]:
-    header = _header(table, role, name) or role
-    values = []
-    for line, cell in zip(table.line.tolist(), _text(table.column(header, role=role)), strict=True):
-        try:
-            values.append(read(cell))
-        except ConfigError as error:
-            raise ReadError(
-                f"{table.name}, {table.unit} {line}, column {header!r}: {cell[:40]!r}",
-                rule=error.rule,
-                remedy="mend the cell or take the row out: who may be contacted is never guessed",
-            ) from None
-    return values
+def _days(table: Source, name: str | None, day_first: bool | None, *, needed: bool) -> DayColumn:
+    """The days of a list, NaT where there is none and none is needed."""
+    column = _column(table, "at", name)
+    dates = parse_dates(column, day_first=day_first, zone=None, may_guess=False)
+    fine = (dates.state == FINE) | ((dates.state == MISSING) & (not needed))
+    if not fine.all():
+        rule = (
+            "a day is written like 2011-12-31, 31.12.2011 or 31 Dec 2011; "
+            "like 03/04/2011 only where day_first or the other days of the column settle the order"
+        )
+        raise _unreadable(table, column, int(np.argmin(fine)), rule)
+    return np.where(dates.state == FINE, dates.at, np.datetime64("NaT", "s")).astype("datetime64[D]")
+
+
+def _worded(table: Source, role: str, name: str | None, words: Mapping[str, Any], rule: str) -> list[Any]:
+    """What the words of a column mean; one that has no meaning is an error."""
+    column = _column(table, role, name)
+    cells = [plain(cell) for cell in _text(column)]
+    for row, cell in enumerate(cells):
+        if cell not in words:
+            raise _unreadable(table, column, row, f"{rule}: {', '.join(filter(None, words))}")
+    return [words[cell] for cell in cells]
+
+
+def _unreadable(table: Source, column: RawColumn, row: int, rule: str) -> ReadError:
+    return ReadError(
+        f"{table.name}, {table.unit} {table.line[row]}, column {column.name!r}: {_text(column)[row][:40]!r}",
+        rule=rule,
+        remedy="mend the cell or take the row out: who may be contacted is never guessed",
+    )
 
 
 def _refuse_shapeless(table: Source) -> None:
@@ -163,21 +221,3 @@ def _refuse_shapeless(table: Source) -> None:
             rule="every row of this list has as many cells as the header",
             remedy="mend the line: who may be contacted is never guessed",
         )
-
-
-def _answer(cell: str) -> bool:
-    word = cell.casefold()
-    if word in _YES or word in _NO:
-        return word in _YES
-    raise ConfigError(cell, rule=f"an answer is one of {', '.join(sorted(_YES | _NO - {''}))}", remedy="")
-
-
-def _direction(cell: str) -> str:
-    word = cell.casefold() or "out"
-    if word not in ("in", "out"):
-        raise ConfigError(cell, rule="a direction is 'out' (from the firm) or 'in' (from the customer)", remedy="")
-    return word
-
-
-def _day_or_none(cell: str) -> dt.date | None:
-    return as_day(cell, name="at") if cell else None

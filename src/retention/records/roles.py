@@ -1,26 +1,26 @@
 """Which column plays which role, guessed from its header."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from retention.frames.reading import Source
+from retention.frames.source import Source
+from retention.records._names import plain
 
-__all__ = ["guess_roles", "complete_roles", "lacking_roles", "SYNONYMS"]
+__all__ = ["guess_roles", "complete_roles", "lacking_roles", "column_headed", "SYNONYMS"]
 
 # English, German, French and Spanish headers, and those of well-known exports (UCI Online Retail, Shopify, Stripe,
 # WooCommerce, CDNOW), folded to small letters without accents, blanks and marks. Earlier words win.
 SYNONYMS: dict[str, str] = {
     "customer": (
         "customerid customer customernumber customerno custid clientid client userid user memberid member donorid "
-        "donor accountid account householdid household buyerid buyer customeremail email billingemail "
-        "emailbilling customername who "
+        "donor accountid account householdid household buyerid buyer "
         "kundennummer kundennr kundenid kundeid kunde kd kdnr "
         "numeroclient noclient idclient codeclient "
-        "idcliente cliente numerocliente codigocliente nocliente masterid patientid patient"
+        "idcliente cliente numerocliente codigocliente nocliente masterid patientid patient "
+        "customeremail email billingemail emailbilling customername who"
     ),
     "at": (
         "invoicedate orderdate transactiondate purchasedate saledate salesdate orderedat createdat datecreated "
@@ -92,9 +92,7 @@ def guess_roles(names: Iterable[str]) -> dict[str, str]:
         >>> guess_roles(["Quantity", "InvoiceDate", "UnitPrice", "CustomerID"])
         {'customer': 'CustomerID', 'at': 'InvoiceDate', 'quantity': 'Quantity', 'unit_price': 'UnitPrice'}
     """
-    by_word: dict[str, str] = {}
-    for name in names:
-        by_word.setdefault(_folded(name), name)
+    by_word = _by_word(names)
     guessed = {role: found for role, words in SYNONYMS.items() if (found := _first(words, by_word))}
     if "order" not in guessed and {"name", "lineitemquantity"} <= by_word.keys():  # Shopify's orders are called Name
         guessed["order"] = by_word["name"]
@@ -142,10 +140,26 @@ def lacking_roles(roles: Mapping[str, Any]) -> list[str]:
     return lacking
 
 
+def column_headed(words: str, names: Iterable[str]) -> str | None:
+    """The first column whose header is one of these words, earlier words before later ones.
+
+    Example:
+        >>> column_headed("customerid kundennummer", ["Datum", "Kunden-Nummer"])
+        'Kunden-Nummer'
+    """
+    return _first(words, _by_word(names))
+
+
+def _by_word(names: Iterable[str]) -> dict[str, str]:
+    by_word: dict[str, str] = {}
+    for name in names:
+        by_word.setdefault(_folded(name), name)
+    return by_word
+
+
 def _first(words: str, by_word: dict[str, str]) -> str | None:
     return next((by_word[word] for word in words.split() if word in by_word), None)
 
 
 def _folded(name: str) -> str:
-    plain = unicodedata.normalize("NFKD", name.casefold().replace("ß", "ss").replace("°", "o"))
-    return re.sub(r"[^a-z0-9]", "", plain)
+    return re.sub(r"[^a-z0-9]", "", plain(name.replace("°", "o")))

@@ -1,71 +1,25 @@
 """The page: what a night found out, told to a shop owner in the order in which she would ask."""
 
-import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from retention.errors import MissingExtraError
 from retention.frames.table import FloatColumn, Provenance
-from retention.histories import Histories
-from retention.lenses import Audit
 from retention.plan.plan import Plan
-from retention.records.transactions import NO_MARGIN, TransactionLog
+from retention.records.transactions import NO_MARGIN
 from retention.report import pictures
 from retention.report._text import Grid, cents, clean, count, exact, forecast, percent, plain, sentence, short
-from retention.tiers.tiering import Tiering
-from retention.timing.leak import Leak
-from retention.timing.outlook import Outlook
-from retention.value.valuation import Valuation
+from retention.report.reportable import Reportable
 
-__all__ = ["render", "Reportable"]
+__all__ = ["render"]
 
 _LEADS, _QUIET, _LATE = 25, 10, 10
 _DAYS_A_YEAR = 365
-
-
-class Reportable(Protocol):
-    """What a page is made from; a ``Night`` is one."""
-
-    @property
-    def as_of(self) -> dt.date:
-        """The plan's day."""
-
-    @property
-    def log(self) -> TransactionLog:
-        """The receipts, with the account of their reading."""
-
-    @property
-    def base(self) -> Histories:
-        """One row a customer."""
-
-    @property
-    def audit(self) -> Audit:
-        """The five lenses."""
-
-    @property
-    def worth(self) -> Valuation:
-        """What customers are worth."""
-
-    @property
-    def when(self) -> Outlook:
-        """Their clocks."""
-
-    @property
-    def tiers(self) -> Tiering:
-        """Their ranks."""
-
-    @property
-    def plan(self) -> Plan:
-        """What to do."""
-
-    @property
-    def leak(self) -> Leak:
-        """What is at stake a day."""
 
 
 def render(night: Reportable) -> str:

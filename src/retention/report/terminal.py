@@ -2,17 +2,15 @@
 
 import textwrap
 from math import isfinite
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from retention.night import Night
+from retention.report.reportable import Told
 
 __all__ = ["tell"]
 
 _WIDTH = 100
 
 
-def tell(night: "Night", *, top: int = 5) -> str:
+def tell(night: Told, *, top: int = 5) -> str:
     """The night in about thirty lines: at stake, where margin went, who is best, whom to contact, what is assumed."""
     unit = f" {night.log.currency}" if night.log.currency else ""
     quality, plan, worth = night.log.quality, night.plan, night.worth

@@ -188,7 +188,7 @@ def _sales(log: TransactionLog, categories: Sequence[Category]) -> Iterator[_Sal
         )
     quantity = log.quantity.astype(np.int64)
     revenue, margin = log.revenue.at_scale(2), log.margin.at_scale(2)
-    price = revenue // quantity
+    price, cancelled = revenue // quantity, log.is_cancelled
     key = np.asarray([int(label) for label in log.customers.labels], dtype=np.int64)
     names = _names(key)
     shelf_of = {category.name: number for number, category in enumerate(categories)}
@@ -208,7 +208,7 @@ def _sales(log: TransactionLog, categories: Sequence[Category]) -> Iterator[_Sal
             quantity=int(quantity[i]),
             price=int(price[i]),
             cost=int(revenue[i] - margin[i]),
-            is_cancelled=bool(log.is_cancelled[i]),
+            is_cancelled=bool(cancelled[i]),
         )
 
 

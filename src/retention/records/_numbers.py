@@ -1,233 +1,18 @@
-"""Dates and numbers as people write them. Every distinct text is read once; doubt is an answer, not a guess."""
+"""Numbers as people write them. Every distinct text is read once; doubt is an answer, not a guess."""
 
-import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from retention.frames.reading import RawColumn
+from retention.frames.source import RawColumn
 from retention.frames.table import BoolColumn, IntColumn
+from retention.records._names import EDGES, trimmed
 from retention.records.money import MAX_DECIMALS, Amounts
-
-NOTHING = frozenset({"", "nan", "none", "null", "n/a", "#n/a", "nat", "<na>"})
-_EDGES = " \t\r\n\v\f\0\u00a0\u2007\u2009\u202f\ufeff"
-
-
-def trimmed(text: str) -> str:
-    """The text without blank edges; empty if it is one of the words for nothing."""
-    bare = text.strip(_EDGES)
-    return "" if bare.casefold() in NOTHING else bare
-
-
-def names(column: RawColumn) -> tuple[list[str], IntColumn, bool]:
-    """Names as text, whatever they came as; which of them each row has (-1 for none); whether a ``.0`` was cut off.
-
-    Numbers written 17850.0 are names 17850 where every cell of the column is of that kind.
-    """
-    if column.kind == "text":
-        texts = [trimmed(label) for label in column.labels]
-        cut = any(texts) and all(_point_zero(text) for text in texts if text)
-        return [text[:-2] for text in texts] if cut else texts, column.values.astype(np.int64), cut
-    distinct, codes = np.unique(column.values, return_inverse=True)
-    if column.kind == "float":
-        texts = [str(int(v)) if np.isfinite(v) and v == int(v) else str(v) for v in distinct.tolist()]
-    else:
-        texts = [str(v) for v in distinct.tolist()]
-    return texts, np.where(column.missing, -1, codes.reshape(-1)), False
-
-
-def _point_zero(text: str) -> bool:
-    return text.endswith(".0") and text[:-2].isascii() and text[:-2].isdigit() and (text[0] != "0" or text == "0.0")
-
-
-def shape(text: str) -> str:
-    """What a text looks like without what it says: letters become a, digits 9."""
-    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text[:40]))
-
-
-# ------------------------------------------------------------------------------------------------------ dates
-
-FINE, MISSING, IMPOSSIBLE, AMBIGUOUS = range(4)
-
-_CLOCK = (
-    r"(?:(?:T|[\s,]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?"
-    r"\s*([AP]\.?M\.?)?\s*(Z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?)?"
-)
-_YEAR_FIRST = re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})" + _CLOCK, re.I)
-_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})" + _CLOCK, re.I)
-_YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})" + _CLOCK, re.I)
-_DAY_MONTH = re.compile(r"([0-9]{1,2})\.?[\s\-/]*([^\W\d_]{3,10})\.?[\s\-/,]*([0-9]{4}|[0-9]{2})" + _CLOCK, re.I)
-_MONTH_DAY = re.compile(r"([^\W\d_]{3,10})\.?\s+([0-9]{1,2}),?\s+([0-9]{4})" + _CLOCK, re.I)
-# English, German, French and Spanish; the longest beginning that is listed decides.
-_MONTHS = {
-    "jan": 1, "ene": 1, "feb": 2, "fev": 2, "fév": 2, "mar": 3, "mär": 3, "mrz": 3, "apr": 4, "avr": 4, "abr": 4,
-    "may": 5, "mai": 5, "jun": 6, "juin": 6, "jul": 7, "juil": 7, "aug": 8, "aou": 8, "aoû": 8, "ago": 8, "sep": 9,
-    "oct": 10, "okt": 10, "nov": 11, "dec": 12, "dez": 12, "déc": 12, "dic": 12,
-}  # fmt: skip
-
-
-class _Written(NamedTuple):
-    """A date as written: ``first`` and ``second`` are month and day, or unknown which when ``open_order``."""
-
-    year: int
-    first: int
-    second: int
-    open_order: bool
-    seconds: int
-    offset: int | None
-    short_year: bool
-
-
-def _written(text: str) -> _Written | None:
-    if len(text) > 60:
-        return None
-    if found := _YEAR_FIRST.fullmatch(text):
-        year, _, first, second, *clock = found.groups()
-        return _with_clock(year, int(first), int(second), False, clock)
-    if found := _YEAR_LAST.fullmatch(text):
-        first, separator, second, year, *clock = found.groups()
-        if separator == ".":  # nobody writes the month first with dots
-            return _with_clock(year, int(second), int(first), False, clock)
-        return _with_clock(year, int(first), int(second), True, clock)
-    if found := _COMPACT.fullmatch(text):
-        year, first, second, *clock = found.groups()
-        return _with_clock(year, int(first), int(second), False, clock)
-    if found := _DAY_MONTH.fullmatch(text):
-        second, month, year, *clock = found.groups()
-        return _with_clock(year, _month(month), int(second), False, clock)
-    if found := _MONTH_DAY.fullmatch(text):
-        month, second, year, *clock = found.groups()
-        return _with_clock(year, _month(month), int(second), False, clock)
-    return None
-
-
-def _month(name: str) -> int:
-    folded = name.casefold()
-    return next((_MONTHS[folded[:n]] for n in (4, 3) if folded[:n] in _MONTHS), 0)
-
-
-def _with_clock(year: str, first: int, second: int, open_order: bool, clock: Sequence[str | None]) -> _Written | None:
-    hour, minute, second_of, half, zone = clock
-    number = int(year)
-    if len(year) == 2:  # as POSIX does: 69-99 are the 1900s
-        number += 1900 if number >= 69 else 2000
-    hours = int(hour or 0)
-    if half:
-        if not 1 <= hours <= 12:
-            return None
-        hours = hours % 12 + (12 if half[0] in "pP" else 0)
-    minutes, seconds = int(minute or 0), int(second_of or 0)
-    if hours > 23 or minutes > 59 or seconds > 59:
-        return None
-    offset = None
-    if zone:
-        digits = zone[1:].replace(":", "") if zone[0] in "+-" else "0000"
-        offset = (int(digits[:2]) * 60 + int(digits[2:] or 0)) * (-60 if zone[0] == "-" else 60)
-    return _Written(number, first, second, open_order, hours * 3600 + minutes * 60 + seconds, offset, len(year) == 2)
-
-
-@frozen(kw_only=True, eq=False)
-class Dates:
-    """A column of dates: ``at`` where ``state`` is FINE; counts of what was assumed; the order that was used.
-
-    ``day_first`` is None where no date left the order open, or where the column proves both orders.
-    ``guessed`` says that nothing in the column proved the order.
-    """
-
-    at: NDArray[np.datetime64]
-    state: NDArray[np.int8]
-    notes: Mapping[str, int] = field(factory=dict)
-    day_first: bool | None = None
-    guessed: bool = False
-
-
-def parse_dates(column: RawColumn, *, day_first: bool | None, zone: ZoneInfo | None) -> Dates:
-    """Read a text column of dates as local wall-clock seconds.
-
-    ``03/04/2011`` is read by the order that the column itself proves (a number above 12 cannot be a month). If
-    it proves both orders, such dates are AMBIGUOUS unless ``day_first`` is given; if it proves none, the day is
-    taken to come first and ``guessed`` says so.
-    """
-    written = [_written(trimmed(label)) for label in column.labels]
-    opened = [w for w in written if w is not None and w.open_order]
-    day_proved = any(w.first > 12 >= w.second for w in opened)
-    month_proved = any(w.second > 12 >= w.first for w in opened)
-    guessed = False
-    order = day_first
-    if order is None and opened and not (day_proved and month_proved):
-        guessed = not day_proved and not month_proved and any(w.first != w.second for w in opened)
-        order = not month_proved
-    count = len(written)
-    at = np.zeros(count, dtype=np.int64)
-    state = np.full(count, IMPOSSIBLE, dtype=np.int8)
-    flags = {name: np.zeros(count, dtype=bool) for name in ("short", "offset", "guess", "other")}
-    for i, w in enumerate(written):
-        if w is None:
-            if not trimmed(column.labels[i]):
-                state[i] = MISSING
-            continue
-        month, day = w.first, w.second
-        if w.open_order:
-            unsettled = w.first <= 12 and w.second <= 12 and w.first != w.second
-            if unsettled and order is None:
-                state[i] = AMBIGUOUS
-                continue
-            reads_day_first = order if unsettled else w.first > 12
-            if reads_day_first:
-                month, day = w.second, w.first
-            flags["guess"][i] = unsettled and guessed
-            flags["other"][i] = order is not None and w.first != w.second and reads_day_first != order
-        seconds = _seconds(w.year, month, day)
-        if seconds is None:
-            continue
-        at[i] = seconds + w.seconds
-        flags["short"][i] = w.short_year
-        if w.offset is not None:
-            if zone is None:
-                flags["offset"][i] = True
-            else:
-                at[i] = local(int(at[i]) - w.offset, zone)
-        state[i] = FINE
-    states = np.append(state, np.int8(MISSING))[column.values]
-    when = np.append(at, 0)[column.values].astype("datetime64[s]")
-    counted = {
-        "dates whose order nothing proves, read day first": flags["guess"],
-        "dates in the other order than most, read by their own proof": flags["other"],
-        "years of two digits": flags["short"],
-        "dates with a time offset, kept as the wall clock written": flags["offset"],
-    }
-    notes = {name: int(np.append(flag, False)[column.values].sum()) for name, flag in counted.items()}
-    return Dates(
-        at=when,
-        state=states,
-        notes={name: rows for name, rows in notes.items() if rows},
-        day_first=order if opened else None,
-        guessed=guessed,
-    )
-
-
-def _seconds(year: int, month: int, day: int) -> int | None:
-    if not 1900 <= year <= 2100:
-        return None
-    try:
-        return (dt.date(year, month, day).toordinal() - 719_163) * 86_400
-    except ValueError:
-        return None
-
-
-def local(instant: int, zone: ZoneInfo) -> int:
-    """Seconds of UTC as seconds of a zone's wall clock."""
-    then = dt.datetime.fromtimestamp(instant, zone)
-    return instant + int((then.utcoffset() or dt.timedelta()).total_seconds())
-
-
-# ---------------------------------------------------------------------------------------------------- numbers
 
 BIGGEST = 10**12
 
@@ -267,14 +52,14 @@ def _number(text: str) -> _Number | None:
         sign = found.group().rstrip(".")
         currency = _CODE_OF.get(sign, sign)
         text = text[: found.start()] + text[found.end() :]
-    text = text.strip(_EDGES).replace("\u2212", "-")
+    text = text.strip(EDGES).replace("\u2212", "-")
     sign = ""
     if text.startswith("(") and text.endswith(")"):
-        sign, text = "-", text[1:-1].strip(_EDGES)
+        sign, text = "-", text[1:-1].strip(EDGES)
     elif text[-1:] == "-":
-        sign, text = "-", text[:-1].strip(_EDGES)
+        sign, text = "-", text[:-1].strip(EDGES)
     elif text[:1] in ("-", "+"):
-        sign, text = text[0].replace("+", ""), text[1:].strip(_EDGES)
+        sign, text = text[0].replace("+", ""), text[1:].strip(EDGES)
     found = _BODY.fullmatch(_GAPS.sub("", text))
     if not found:
         return None
