@@ -432,3 +432,16 @@ def test_a_row_with_several_faults_is_set_aside_once_for_the_first_of_them(tmp_p
         Row("7", "31.02.2011", "gratis", None, None, "impossible date"),
     ]
     reconcile(read(write(tmp_path / "a.csv", rows)), rows)
+
+
+def test_one_line_that_outweighs_the_file_is_pointed_at(tmp_path):
+    """A slip of the finger below max_amount is kept, for it may be true, but nobody can miss it."""
+    path = tmp_path / "a.csv"
+    rows = [f"{who},2011-01-{day:02},12.50\n" for who in "abc" for day in range(1, 11)]
+    path.write_text("customer,date,amount\n" + "".join(rows))
+    roles = {"customer": "customer", "at": "date", "revenue": "amount", "margin": 0.5}
+    assert not any("alone holds" in note for note in read_transactions(path, **roles).provenance.notes)
+    path.write_text("customer,date,amount\n" + "".join(rows) + "a,2011-02-01,9999999.99\n")
+    log = read_transactions(path, **roles)
+    assert [note for note in log.provenance.notes if note.startswith("line 32 alone holds 100%")]
+    assert log.quality.rows_kept == 31

@@ -24,6 +24,7 @@ from retention.records.transactions import NO_MARGIN, TransactionLog
 __all__ = ["read_transactions"]
 
 DAY_FIRST_GUESSED = "nothing in the file proves whether day or month comes first: dates like 03/04 are read day first"
+_ENOUGH_LINES, _OUTSIZE = 20, 0.2
 _DATE_REASONS = {MISSING: "missing date", IMPOSSIBLE: "impossible date", AMBIGUOUS: "ambiguous date"}
 
 
@@ -156,8 +157,22 @@ def read_transactions(
     notes = [NO_MARGIN] if margin is None and cost is None else []
     notes += [DAY_FIRST_GUESSED] if cells.dates.guessed else []
     notes += [f"{name}: {sieve.notes[name]:,}" for name in sieve.assumed]
+    notes += _outsize(log)
     provenance = Provenance(data=log.fingerprint(), version=_version(), notes=tuple(notes))
     return attrs.evolve(log, provenance=provenance)
+
+
+def _outsize(log: TransactionLog) -> list[str]:
+    """A note on a line that outweighs the file: a slip of the finger below ``max_amount`` would rule every sum."""
+    size = np.where(log.is_cancelled, 0, np.abs(log.revenue.minor)).astype(np.float64)
+    total = float(size.sum())
+    if len(size) < _ENOUGH_LINES or size.max() <= _OUTSIZE * total:
+        return []
+    at = int(np.argmax(size))
+    return [
+        f"line {int(log.line[at])} alone holds {size[at] / total:.0%} of all money read: "
+        "if it is a slip of the finger, set max_amount below it"
+    ]
 
 
 def _judge(cells: Cells, max_amount: float, sieve: Sieve) -> None:
