@@ -31,7 +31,7 @@ def promised_and_actual(path: Path, as_of: str, days: int, money: dict[str, str]
     base = rt.summarize(log, as_of=as_of, habits=False)
     base = base[base.frequency >= 2]
     day = np.datetime64(as_of)
-    later = (log.day > day) & (log.day <= day + days)
+    later = (log.day > day) & (log.day <= day + np.timedelta64(days, "D"))
     bought = np.isin(base.customer_id, log.customers.labels[np.unique(log.customers.codes[later])])
     clock = Rhythm.fit(rt.summarize(log, as_of=as_of, habits=False))
     silence, alive = clock.silence(base), clock.p_alive(base)

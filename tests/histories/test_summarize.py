@@ -45,7 +45,7 @@ def log_of(rows) -> TransactionLog:
         category=[r["category"] for r in rows],
     )
     cancelled = np.array([r["cancelled"] for r in rows], dtype=bool)
-    return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT")))
+    return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT", "s")))
 
 
 def by_hand(rows, as_of_day: int) -> dict[str, dict]:

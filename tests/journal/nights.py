@@ -40,7 +40,7 @@ def plan_of(
     def text(value):
         return np.where(is_chosen, value, "").astype(np.str_)
 
-    window = np.full(n, np.datetime64("NaT"), dtype="datetime64[D]")
+    window = np.full(n, np.datetime64("NaT", "D"), dtype="datetime64[D]")
     window[:chosen] = np.datetime64(as_of, "D")
     gain = np.where(is_chosen, 9.0, 0.0)
     return Plan(

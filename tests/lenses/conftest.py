@@ -62,7 +62,7 @@ def log_of() -> Callable[..., TransactionLog]:
             category=[row.category for row in rows] if categories else None,
         )
         cancelled = np.asarray([row.cancelled for row in rows], dtype=bool)
-        return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT")))
+        return attrs.evolve(log, undone_at=np.where(cancelled, log.at, np.datetime64("NaT", "s")))
 
     return make
 

@@ -99,7 +99,7 @@ def _with(plan, row, **values):
         ({"decision": "maybe"}, "decision"),
         ({"net": 0.0}, "gain"),
         ({"opens": np.datetime64("2011-11-30")}, "window"),
-        ({"opens": np.datetime64("NaT")}, "window"),
+        ({"opens": np.datetime64("NaT", "D")}, "window"),
         ({"customer_id": "c1"}, "one per customer"),
     ],
 )

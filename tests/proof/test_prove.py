@@ -64,6 +64,9 @@ class Shop:
             plan_of(DAY, contact=self.who[:n_contact], holdout=self.who[n_contact:], money=money, share=0.1)
         )
 
+    def __del__(self):
+        self.journal.close()
+
     def prove(self, contact, holdout, **how):
         margins = dict(zip(self.who, [*contact, *holdout], strict=True))
         return prove(self.journal, spending(margins), **how)

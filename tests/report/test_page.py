@@ -156,7 +156,7 @@ def test_the_ledger_as_shown_adds_up_and_agrees_with_the_receipts(night, page):
     for name, money in (("revenue", log.revenue), ("margin", log.margin)):
         *parts, closing = amounts(page.column("The defection ledger", name))
         assert sum(parts) == closing
-        opening = money.total((day > before - 365) & (day <= before))
+        opening = money.total((day > before - np.timedelta64(365, "D")) & (day <= before))
         assert abs(parts[0] - opening) < Decimal("0.01")
         assert abs(closing - money.total((day > before) & (day <= now))) < Decimal("0.01")
     *heads, left = amounts(page.column("The defection ledger", "customers"))

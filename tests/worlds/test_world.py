@@ -159,7 +159,7 @@ def test_an_extra_visit_never_comes_after_she_has_gone():
     persona = Persona(name="mayfly", gap_days=10, lifetime_years=0.08)
     world = steady(2000, personas=(persona,), response={"give": 1.0}).until(dt.date(2009, 6, 30))
     told, died = world.respond(world.truth.customer_id, "give", world.as_of), world.truth.died_at
-    soon = world.truth.alive & (died <= np.datetime64(world.as_of) + 14)
+    soon = world.truth.alive & (died <= np.datetime64(world.as_of) + np.timedelta64(14, "D"))
     assert soon.sum() > 30
     assert (told.purchases[world.truth.alive] == 1).all()
     assert (told.purchase_at[soon] <= died[soon]).all()
@@ -204,7 +204,7 @@ def test_different_days_and_kinds_are_independent_draws():
     world = steady(4000, response={"give": 0.5, "ask": 0.5})
     ids, day = world.truth.customer_id, np.datetime64(world.as_of)
     first = world.respond(ids, "give", day).purchases
-    for other in (world.respond(ids, "give", day + 1), world.respond(ids, "ask", day)):
+    for other in (world.respond(ids, "give", day + np.timedelta64(1, "D")), world.respond(ids, "ask", day)):
         assert abs(np.corrcoef(first, other.purchases)[0, 1]) < FOUR / math.sqrt(4000)
 
 

@@ -206,7 +206,7 @@ def _integers(values: Any) -> IntColumn:
 
 def _days(values: Any, n: int) -> DayColumn:
     if values is None or (isinstance(values, list) and all(v is None for v in values)):
-        return np.full(n, np.datetime64("NaT"), dtype="datetime64[D]")
+        return np.full(n, np.datetime64("NaT", "D"), dtype="datetime64[D]")
     return np.asarray(values, dtype="datetime64[D]")
 
 

@@ -45,7 +45,8 @@ class Periods:
             )
         known = log.until(closing)
         last = np.datetime64(closing, "D")
-        turn, start = last - int(period_days), last - 2 * int(period_days)
+        period = np.timedelta64(int(period_days), "D")
+        turn, start = last - period, last - 2 * period
         day = known.day
         parameters = {"period_days": int(period_days)}
         cut = cls(
@@ -102,10 +103,11 @@ class Periods:
         day = self.log.day
         first, latest = day.min(), day.max()
         notes = []
-        if first > start + 1:
+        begins = start + np.timedelta64(1, "D")
+        if first > begins:
             covered = "only partly covered" if self.previous.any() else "not covered at all"
             notes.append(
-                f"the previous period is {covered}: it begins on {start + 1}, the log's first line is of "
+                f"the previous period is {covered}: it begins on {begins}, the log's first line is of "
                 f"{first}; the opening is understated, 'new' and 'up' are overstated"
             )
         if first > start:

@@ -63,7 +63,7 @@ class Coverage(Table):
         count = int(base.sum())
         notes: list[str] = []
         listed = np.zeros(0, dtype=np.int64)
-        last = np.full(periods.customers, np.datetime64("NaT"), dtype="datetime64[D]")
+        last = np.full(periods.customers, np.datetime64("NaT", "D"), dtype="datetime64[D]")
         untouched: int | None = None
         customers_share = margin_share = None
         if touches is None:
@@ -74,7 +74,7 @@ class Coverage(Table):
                 notes.append(f"{strangers:,} contacts are with people who have no line in the log: left out")
             # NaT is absorbed by maximum but ignored by fmax: the last day that is known.
             np.fmax.at(last, who, at)
-            silent = base & ~(last > np.datetime64(periods.as_of, "D") - window_days)
+            silent = base & ~(last > np.datetime64(periods.as_of, "D") - np.timedelta64(int(window_days), "D"))
             untouched = int(silent.sum())
             customers_share = untouched / count if count else None
             total, unheard = int(margin.sum()), int(margin[silent].sum())

@@ -186,7 +186,7 @@ def _age(periods: Periods) -> IntColumn:
 def _last_year(periods: Periods, touches: Touches) -> IntColumn:
     """Contacts with each customer in the last 365 days."""
     who, at, _ = contacts(periods, touches)
-    recent = at > np.datetime64(periods.as_of, "D") - _YEAR
+    recent = at > np.datetime64(periods.as_of, "D") - np.timedelta64(_YEAR, "D")
     return np.bincount(who[recent], minlength=periods.customers)
 
 

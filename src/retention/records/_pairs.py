@@ -33,7 +33,7 @@ def undone_at(
     both_signs = (np.bincount(key[money > 0], minlength=groups) > 0) & (
         np.bincount(key[money < 0], minlength=groups) > 0
     )
-    undone = np.full(len(money), np.datetime64("NaT"), dtype="datetime64[s]")
+    undone = np.full(len(money), np.datetime64("NaT", "s"), dtype="datetime64[s]")
     rows = np.flatnonzero(both_signs[key])
     # Within one moment the sale comes first, whatever the order of the file.
     rows = rows[np.lexsort((rows, money[rows] < 0, at[rows], key[rows]))]

@@ -56,7 +56,7 @@ class Consents(Table):
             channel=_folded(channel),
             purpose=np.full(n, "marketing") if purpose is None else _folded(purpose),
             granted=np.ones(n, dtype=bool) if granted is None else np.asarray(granted, dtype=bool),
-            at=np.asarray([np.datetime64("NaT") if d is None else d for d in days], dtype="datetime64[D]"),
+            at=np.asarray([np.datetime64("NaT", "D") if d is None else d for d in days], dtype="datetime64[D]"),
         )
 
     def granted_to(self, channel: str, *, on: dt.date, purpose: str = "marketing") -> frozenset[str]:

@@ -198,7 +198,7 @@ class TransactionLog(Table):
         log = self.take(known)
         # A credit note that is still to come has undone nothing yet.
         not_yet = log.undone_at.astype("datetime64[D]") > np.datetime64(as_of, "D")
-        return attrs.evolve(log, undone_at=np.where(not_yet, np.datetime64("NaT"), log.undone_at))
+        return attrs.evolve(log, undone_at=np.where(not_yet, np.datetime64("NaT", "s"), log.undone_at))
 
     def occasions(self) -> NDArray[np.int64]:
         """The order that each line belongs to, numbered from 0: customer and order (or customer and time stamp)."""
@@ -299,7 +299,7 @@ def _amounts(values: Any, name: str) -> Amounts:
 
 def never(n: int) -> NDArray[np.datetime64]:
     """``undone_at`` of n lines that nothing has undone."""
-    return np.full(n, np.datetime64("NaT"), dtype="datetime64[s]")
+    return np.full(n, np.datetime64("NaT", "s"), dtype="datetime64[s]")
 
 
 NO_MARGIN = "no margin was given: margin is taken to be revenue, so every margin below is revenue"

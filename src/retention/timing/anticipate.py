@@ -66,7 +66,7 @@ def anticipate(
 
     as_of = h.last_at + _whole_days(h.idle_days)
     opens = np.where(overdue, as_of, h.last_at + _whole_days(due(0.25)))
-    closes = np.where(overdue, as_of + _DAYS_TO_ACT, h.last_at + _whole_days(due(0.75)))
+    closes = np.where(overdue, as_of + np.timedelta64(_DAYS_TO_ACT, "D"), h.last_at + _whole_days(due(0.75)))
     seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
     per_day = np.maximum(h.margin, 0.0) / (seen + clock.typical_gap_days)
     return Outlook(

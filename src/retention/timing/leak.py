@@ -80,7 +80,7 @@ def leak(
         listed = listed & (outlook.margin_per_day >= np.quantile(outlook.margin_per_day, 1.0 - valuable_share))
     if touches is not None:
         day = np.datetime64(as_of, "D")
-        recent = (touches.at <= day) & (touches.at > day - untouched_days)
+        recent = (touches.at <= day) & (touches.at > day - np.timedelta64(int(untouched_days), "D"))
         listed = listed & ~np.isin(outlook.customer_id, touches.customer_id[recent])
     rows = np.flatnonzero(listed)
     rows = rows[np.lexsort((outlook.customer_id[rows], -outlook.at_risk_per_day[rows]))]

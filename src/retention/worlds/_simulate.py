@@ -270,7 +270,7 @@ def _papers(
         quantity=quantity,
         revenue=quantity * sold.price[source],
         margin=quantity * (sold.price - sold.cost)[source],
-        undone_at=np.where(cancelled, start + (60 * gone).astype("timedelta64[s]"), np.datetime64("NaT")),
+        undone_at=np.where(cancelled, start + (60 * gone).astype("timedelta64[s]"), np.datetime64("NaT", "s")),
     )
     return log, np.where(cancelled, -1, sold.visit[source])
 
@@ -368,14 +368,14 @@ def _truth(shop: Shop, people: _People, died: IntColumn, ids: NDArray[np.str_]) 
     def of(name: str) -> Any:
         return _per_persona(shop, people.persona, name)
 
-    died_at = np.full(len(died), np.datetime64("NaT"), dtype="datetime64[D]")
-    died_at[died < _NEVER] = start + died[died < _NEVER]
+    died_at = np.full(len(died), np.datetime64("NaT", "D"), dtype="datetime64[D]")
+    died_at[died < _NEVER] = start + died[died < _NEVER].astype("timedelta64[D]")
     # The promise is at most one purchase won or lost a contact, so a lift stays within [-1, 1].
     lifts = {f"lift_{kind}": np.clip(shop.response[kind] * of("responsiveness"), -1.0, 1.0) for kind in KINDS}
     return Truth(
         customer_id=ids,
         segment=of("name"),
-        acquired_at=start + np.floor(people.acquired).astype(np.int64),
+        acquired_at=start + np.floor(people.acquired).astype("timedelta64[D]"),
         died_at=died_at,
         alive=died > shop.days - 1,
         gap_days=people.gap,
@@ -399,19 +399,19 @@ def _made_by(shop: Shop) -> Provenance:
 def _permissions(shop: Shop, truth: Truth, horizon: int) -> tuple[Consents, Touches]:
     """Consents given on the first day, some taken back later; and newsletters to those who then allowed email."""
     n = len(truth)
-    last = np.datetime64(shop.start, "D") + (horizon - 1)
+    last = np.datetime64(shop.start, "D") + np.timedelta64(horizon - 1, "D")
     rows, newsletters = [], Touches.none()
     for number, (channel, share) in enumerate(shop.opt_in.items()):
         rng = stream(shop.seed, f"consent: {channel}")
         asked, regrets, moment = rng.random(n), rng.random(n), rng.random(n)
         given = np.flatnonzero(asked < share)
         span = (last - truth.acquired_at).astype(np.int64)
-        withdrawn_at = truth.acquired_at + 1 + np.floor(moment * span).astype(np.int64)
+        withdrawn_at = truth.acquired_at + np.floor(1.0 + moment * span).astype("timedelta64[D]")
         lost = given[(regrets[given] < shop.withdrawn) & (withdrawn_at[given] <= last)]
         rows += [(i, number, channel, True, truth.acquired_at[i]) for i in given]
         rows += [(i, number, channel, False, withdrawn_at[i]) for i in lost]
         if channel == "email":
-            until = np.full(n, last + 1)
+            until = np.full(n, last + np.timedelta64(1, "D"))
             until[lost] = withdrawn_at[lost]
             newsletters = _newsletters(shop, truth, given, until)
     rows.sort(key=lambda row: (row[0], row[1], row[4]))
@@ -426,7 +426,9 @@ def _permissions(shop: Shop, truth: Truth, horizon: int) -> tuple[Consents, Touc
 
 def _newsletters(shop: Shop, truth: Truth, given: IntColumn, until: NDArray[np.datetime64]) -> Touches:
     count = int(shop.days / 365 * shop.newsletters_per_year)
-    days = np.datetime64(shop.start, "D") + np.floor((np.arange(count) + 0.5) * shop.days / max(count, 1)).astype(int)
+    days = np.datetime64(shop.start, "D") + np.floor((np.arange(count) + 0.5) * shop.days / max(count, 1)).astype(
+        "timedelta64[D]"
+    )
     who = [given[(truth.acquired_at[given] < day) & (day < until[given])] for day in days]
     sent = np.concatenate([np.zeros(0, dtype=np.int64), *who])
     return Touches.from_arrays(

@@ -175,7 +175,8 @@ class World:
 
         # An extra visit comes within the window, and while she is still a customer.
         left = np.where(np.isnat(died), _WINDOW_DAYS, np.minimum((died - days).astype(np.int64), _WINDOW_DAYS))
-        extra_at = days + 1 + np.floor(hashed_uniform(*keys, purpose="when") * np.maximum(left, 1)).astype(np.int64)
+        wait = 1.0 + np.floor(hashed_uniform(*keys, purpose="when") * np.maximum(left, 1))
+        extra_at = days + wait.astype("timedelta64[D]")
         sd = everyone.margin_log_sd[who]
         scatter = np.exp(sd * hashed_normal(*keys, purpose="how much") - sd**2 / 2)
         margin = np.maximum(1, np.rint(100.0 * everyone.margin_mean[who] * scatter)).astype(np.int64)
@@ -186,7 +187,7 @@ class World:
         lost = np.where(moved & (lift < 0), self._next_purchase(who, days), -1)
         won = moved & (lift > 0)
         start = np.datetime64(self.shop.start, "D")
-        lost_at = start + story.bought_on[lost] if len(story.bought_on) else days
+        lost_at = start + story.bought_on[lost].astype("timedelta64[D]") if len(story.bought_on) else days
         never = np.datetime64("NaT", "D")
         return Responses(
             customer_id=ids,
