@@ -86,8 +86,13 @@ def test_a_night_decided_with_other_inputs_stands(shop, tmp_path):
 
 
 def test_thirty_nights_break_no_rule(shop, tmp_path):
-    """Asserted from the journal's own contacts, with an independent count: caps, gaps, hold-outs, consent, budgets."""
-    program = Program.load(shop)
+    """Asserted from the journal's own contacts, with an independent count.
+
+    Caps, gaps, hold-outs, consent, budgets; and of the two whom a plan without these lists would contact first, one has
+    a complaint open on all nights and one has asked to be left alone.
+    """
+    complains, declines, *_ = Program.load(shop).run().plan.contacts["customer_id"].tolist()
+    program = Program.load(shop, complaints=(complains,), do_not_contact=(declines,))
     log = program.read_log()
     last = program.day(log)
     plans = []
@@ -105,6 +110,7 @@ def test_thirty_nights_break_no_rule(shop, tmp_path):
     earlier = read_touches(given.touches)
     consents = read_consents(given.consents)
     assert len(contacts) > 0
+    assert not {complains, declines} & set(contacts["customer_id"].tolist())
     assert not held & set(contacts["customer_id"].tolist())
     for who in sorted(set(contacts["customer_id"].tolist())):
         ours = contacts["as_of"][contacts["customer_id"] == who]
