@@ -9,17 +9,20 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from attrs import evolve
+
 from retention.domain.days import as_day
-from retention.errors import PlanError
+from retention.errors import ConfigError, PlanError
 from retention.histories import Histories
 from retention.plan import Budget, ContactPolicy, Memory, OutreachStrategy, Plan
 from retention.plan import make_plan as _make_plan
 from retention.plugins import Registry, open_registry
-from retention.records import Consents, Touches, read_consents, read_touches
+from retention.records import Consents, Touches, TransactionLog, read_consents, read_touches
 from retention.tiers import Tiering, TieringRule
 from retention.timing import Outlook
 from retention.value import FittedValueModel, Valuation, ValueModel
 from retention.value import appraise as _appraise
+from retention.value.auto import AutoModel
 
 __all__ = ["appraise", "assign_tiers", "make_plan", "resolve"]
 
@@ -31,16 +34,19 @@ def appraise(
     horizon_days: float = 365.0,
     discount_rate: float = 0.10,
     interval: float = 0.90,
+    log: TransactionLog | None = None,
     registry: Registry | None = None,
 ) -> Valuation:
     """What each customer is worth: P(alive), expected purchases and margin, discounted value with an interval.
 
     Args:
         histories: the base on the as-of date.
-        model: a name among the value models on board, or a model (fitted or to be fitted).
+        model: a name among the value models on board, or a model (fitted or to be fitted); "auto" chooses one, and the
+            notes of the result say why.
         horizon_days: how far ahead margin is counted.
         discount_rate: per year.
         interval: probability that the realised value of a customer lies within her bounds.
+        log: with model="auto", what the histories were made of, so that the choice is by forecasts of its last part.
         registry: who is on board; None opens the built-in stages and the installed plugins once.
 
     Example:
@@ -51,6 +57,14 @@ def appraise(
         True
     """
     chosen = resolve("value_model", model, registry)
+    if log is not None:
+        if not isinstance(chosen, AutoModel):
+            raise ConfigError(
+                f"a log with model={getattr(chosen, 'name', chosen)!r}",
+                rule="a log is for choosing among models; one that was chosen learns from the histories",
+                remedy="leave the log out, or take model='auto'",
+            )
+        chosen = evolve(chosen, log=log)
     return _appraise(histories, chosen, horizon_days=horizon_days, discount_rate=discount_rate, interval=interval)
 
 

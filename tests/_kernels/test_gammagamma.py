@@ -1,49 +1,82 @@
-"""The gamma-gamma kernel against sixty-digit arithmetic and its own derivatives."""
+"""The gamma-gamma kernel against sixty-digit truth, direct integration and its own derivatives."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import gammaln
 
 from retention._kernels import gammagamma
 from retention._kernels.gammagamma import Params
 
-X = np.array([1.0, 2.0, 7.0, 10_000.0, 1.0])
-Z = np.array([22.35, 0.01, 35.2, 18.0, 1e6])
+TRUTH = json.loads((Path(__file__).parent / "truth" / "gammagamma.json").read_text())
+
+X = np.array([1.0, 2.0, 7.0])
+Z = np.array([22.35, 0.01, 35.2])
+D = np.array([-0.5, 0.0, 1.25])
 
 
-@pytest.mark.parametrize("params", [Params(6.25, 3.74, 15.44), Params(0.1, 0.2, 1e-3), Params(500.0, 900.0, 30.0)])
-def test_log_likelihood_matches_sixty_digits(params):
-    mp = pytest.importorskip("mpmath")
-    ours = gammagamma.log_likelihoods(params, X, Z)
-    with mp.workdps(60):
-        p, q, v = map(mp.mpf, params)
-        for got, x, z in zip(ours, map(mp.mpf, X), map(mp.mpf, Z), strict=True):
-            truth = (
-                mp.loggamma(p * x + q) - mp.loggamma(p * x) - mp.loggamma(q) + q * mp.log(v) + (p * x - 1) * mp.log(z)
-                + p * x * mp.log(x) - (p * x + q) * mp.log(v + x * z)
-            )  # fmt: skip
-            assert got == pytest.approx(float(truth), rel=1e-10, abs=1e-8)
+@pytest.mark.parametrize("case", TRUTH["hard"], ids=lambda c: f"{c['params']}-{c['x']:.0f}")
+def test_density_and_derivatives_are_those_of_the_integral_over_nu(case):
+    """Truth: the definition integrated over nu with fifty digits (truth/gammagamma.py)."""
+    x, z = np.array([case["x"]]), np.array([case["z"]])
+    params = Params(*case["params"])
+    value, gradient, hessian = gammagamma.total(params, x, z)
+    assert value == pytest.approx(case["log_likelihood"], rel=1e-11)
+    assert gammagamma.log_likelihoods(params, x, z)[0] == value
+    assert gradient == pytest.approx(np.array(case["gradient"]), rel=1e-10)
+    assert hessian == pytest.approx(np.array(case["hessian"]), rel=1e-8)
+
+
+def textbook(p, q, v, x, z):
+    """Equation 1a as it is printed."""
+    a = p * x
+    return (
+        gammaln(a + q) - gammaln(a) - gammaln(q) + q * np.log(v) + (a - 1) * np.log(z) + a * np.log(x)
+        - (a + q) * np.log(v + x * z)
+    )  # fmt: skip
+
+
+def test_the_extreme_grid_is_exact_where_the_textbook_form_is_not():
+    """825 points with every parameter from 1e-4 to 1e4, up to 10,000 purchases and margins from 1e-4 to 1e6."""
+    p, q, v, x, z, truth = np.array(TRUTH["extreme"]).T
+    ours = np.array(
+        [gammagamma.log_likelihoods(Params(p[i], q[i], v[i]), x[i : i + 1], z[i : i + 1])[0] for i in range(len(truth))]
+    )
+    assert np.all(np.abs(ours - truth) <= 1e-12 * np.abs(truth) + 1e-14)
+    printed = textbook(p, q, v, x, z)
+    assert np.sum(np.abs(printed - truth) > 1e-8 * np.abs(truth)) > 10, "the grid no longer bites"
 
 
 logs = st.floats(-2.0, 3.0)
 
 
-@given(theta=st.tuples(logs, logs, logs))
-def test_gradient_and_hessian_are_those_of_the_value(theta):
-    theta, x, z = np.array(theta), X[:3], Z[:3]
+@given(theta=st.tuples(logs, logs, logs, st.floats(-1.0, 1.0)))
+def test_gradient_and_hessian_are_those_of_the_value_with_a_slope_too(theta):
+    theta, weight = np.array(theta), np.array([1.0, 0.5, 3.0])
 
     def at(point):
-        return gammagamma.total(Params(*np.exp(point)), x, z)
+        return gammagamma.total(Params(*np.exp(point[:3]), point[3]), X, Z, D, weight)
 
     value, gradient, hessian = at(theta)
-    assert value == pytest.approx(gammagamma.log_likelihoods(Params(*np.exp(theta)), x, z).sum(), rel=1e-9)
+    each = gammagamma.log_likelihoods(Params(*np.exp(theta[:3]), theta[3]), X, Z, D)
+    assert value == pytest.approx(weight @ each, rel=1e-12)
     step = 1e-5
-    for i, e in enumerate(np.eye(3) * step):
+    for i, e in enumerate(np.eye(4) * step):
         up, down = at(theta + e), at(theta - e)
         scale = 1 + abs(value)
         assert gradient[i] == pytest.approx((up[0] - down[0]) / (2 * step), abs=1e-7 * scale, rel=1e-6)
         assert hessian[i] == pytest.approx((up[1] - down[1]) / (2 * step), abs=1e-6 * scale, rel=1e-5)
+
+
+def test_a_slope_is_a_scale_of_money():
+    """Who lies d above is like one without a slope whose margins are smaller by exp(slope d)."""
+    sloped = gammagamma.log_likelihoods(Params(6.25, 3.74, 15.44, 0.3), X, Z, D)
+    plain = gammagamma.log_likelihoods(Params(6.25, 3.74, 15.44), X, Z * np.exp(-0.3 * D))
+    assert sloped == pytest.approx(plain - 0.3 * D, rel=1e-12)
 
 
 def test_the_density_is_one_in_total():

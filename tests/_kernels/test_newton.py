@@ -32,6 +32,19 @@ def test_a_ridge_that_rises_for_ever_is_not_called_a_maximum():
     assert top.point[1] == pytest.approx(0, abs=1e-6)
 
 
+def test_one_coordinate_at_the_wall_does_not_keep_the_others_from_climbing():
+    """The first rises for ever and is there in a few steps; the second has a long bent way to its top at 2."""
+
+    def slope(p):
+        value = 1e3 * p[0] - (p[1] - 2) ** 4
+        return value, np.array([1e3, -4 * (p[1] - 2) ** 3]), np.diag([0.0, -12 * (p[1] - 2) ** 2 - 1e-12])
+
+    top = maximise(slope, np.array([13.5, -9.0]))
+    assert not top.converged
+    assert top.point[0] == 14.0
+    assert top.point[1] == pytest.approx(2, abs=0.01)
+
+
 @pytest.mark.parametrize(("count", "dimensions"), [(32, 3), (32, 4), (64, 2)])
 def test_the_points_have_the_moments_of_a_normal(count, dimensions):
     z = normal_points(count, dimensions)

@@ -62,6 +62,10 @@ def by_hand(rows, as_of_day: int) -> dict[str, dict]:
             continue
         gaps = [b - a for a, b in pairwise(days)]
         later = sum(r["cents"] for r in hers if r["day"] > days[0])
+        of_day = defaultdict(int)  # a return counts against the last purchase day before it, a repeat one
+        for r in hers:
+            if r["day"] > days[0] and gaps:
+                of_day[max(d for d in days if d <= max(r["day"], days[1]))] += r["cents"]
         baskets = [sum(r["cents"] for r in hers if r["day"] == d) / 100 for d in days]
         weekdays = Counter((START + dt.timedelta(days=d)).weekday() for d in days)
         categories = Counter(r["category"] for r in purchases)
@@ -73,6 +77,7 @@ def by_hand(rows, as_of_day: int) -> dict[str, dict]:
             "revenue": sum(r["cents"] for r in hers) / 100,
             "margin": sum(r["cents"] for r in hers) / 200,
             "margin_mean": later / 200 / len(gaps) if gaps else 0.0,
+            "margin_squares": sum((cents / 200) ** 2 for cents in of_day.values()),
             "returns": -sum(r["cents"] for r in hers if r["cents"] < 0 and not r["cancelled"]) / 100,
             "gap_log_sum": float(np.sum(np.log(gaps))) if gaps else 0.0,
             "usual_gap_days": statistics.median(gaps) if gaps else None,
@@ -181,6 +186,7 @@ def test_nobody_can_write_to_a_result():
         ({"frequency": [2], "recency_days": [0], "age_days": [3]}, "recency_days"),
         ({"frequency": [0.5], "recency_days": [0], "age_days": [3]}, "whole numbers"),
         ({"frequency": [0], "recency_days": [0], "age_days": [np.nan]}, "age_days"),
+        ({"frequency": [0], "recency_days": [0], "age_days": [3], "margin_squares": [-2]}, "margin_squares"),
         ({"frequency": [0], "recency_days": [0], "age_days": [3], "margins": [2]}, "margins"),
     ],
 )
@@ -203,6 +209,10 @@ def test_the_music_shop_has_its_published_totals(shared_data):
     assert base["recency_days"].sum() / 7 == pytest.approx(16135.571, abs=5e-4)
     assert base["age_days"].sum() / 7 == pytest.approx(77111.286, abs=5e-4)
     assert log.revenue.total() == Decimal("244091.94")
+    # Squares are those of days about their mean and of that mean (Cauchy and Schwarz).
+    within = base["margin_squares"] - base["frequency"] * base["margin_mean"] ** 2
+    assert np.all(within >= -1e-9 * base["margin_squares"])
+    assert within[base["frequency"] < 2] == pytest.approx(0, abs=1e-8)
 
 
 @given(lines)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from retention.histories import Histories
 from retention.testing import BrokenLaws, check_value_model, sample_histories, value_models
 from retention.testing.strategies import histories
-from retention.value import BGNBD, FittedBGNBD
+from retention.value import BGNBD, FittedPurchases
 
 GOOD = {"r": 0.5, "alpha": 5.0, "a": 0.8, "b": 2.5, "p": 6.0, "q": 4.0, "v": 15.0}
 
@@ -25,7 +25,7 @@ def test_our_model_keeps_all_laws_on_any_base(base):
     check_value_model(BGNBD(), base)
 
 
-class LooksAtTheMean(FittedBGNBD):
+class LooksAtTheMean(FittedPurchases):
     """Answers relative to the company."""
 
     def p_alive(self, histories):
@@ -33,14 +33,14 @@ class LooksAtTheMean(FittedBGNBD):
         return alive * 0.5 + alive.mean() * 0.5 if len(alive) else alive
 
 
-class CountsFromTheTop(FittedBGNBD):
+class CountsFromTheTop(FittedPurchases):
     """Answers depend on the row."""
 
     def expected_purchases(self, histories, days):
         return super().expected_purchases(histories, days) * (1 + 0.01 * np.arange(len(histories)))
 
 
-class TreatsFirstRowApart(FittedBGNBD):
+class TreatsFirstRowApart(FittedPurchases):
     """Parts do not make the whole."""
 
     def log_likelihoods(self, histories):
@@ -49,21 +49,21 @@ class TreatsFirstRowApart(FittedBGNBD):
         return values
 
 
-class ForgetsDigits(FittedBGNBD):
+class ForgetsDigits(FittedPurchases):
     """Stores rounded parameters."""
 
     def to_dict(self):
-        return {**super().to_dict(), "alpha": round(self.alpha, 2)}
+        return {**super().to_dict(), "purchase_params": [round(value, 2) for value in self.purchase_params]}
 
 
-class HalfPrecision(FittedBGNBD):
+class HalfPrecision(FittedPurchases):
     """Answers in float32."""
 
     def p_alive(self, histories):
         return super().p_alive(histories).astype(np.float32)
 
 
-class Scribbles(FittedBGNBD):
+class Scribbles(FittedPurchases):
     """Writes into its input."""
 
     def p_alive(self, histories):
@@ -72,42 +72,42 @@ class Scribbles(FittedBGNBD):
         return super().p_alive(histories)
 
 
-class FillsTheVoid(FittedBGNBD):
+class FillsTheVoid(FittedPurchases):
     """Has an answer for nobody."""
 
     def log_likelihoods(self, histories):
         return super().log_likelihoods(histories) if len(histories) else np.ones(1)
 
 
-class Overflows(FittedBGNBD):
+class Overflows(FittedPurchases):
     """Gives up on frequent buyers."""
 
     def log_likelihoods(self, histories):
         return np.where(histories.frequency > 80, np.nan, super().log_likelihoods(histories))
 
 
-class MoreThanAlive(FittedBGNBD):
+class MoreThanAlive(FittedPurchases):
     """A probability above 1."""
 
     def p_alive(self, histories):
         return super().p_alive(histories) * 1.01
 
 
-class BuysAtOnce(FittedBGNBD):
+class BuysAtOnce(FittedPurchases):
     """Purchases in no time."""
 
     def expected_purchases(self, histories, days):
         return super().expected_purchases(histories, days) + 0.1
 
 
-class Shrinks(FittedBGNBD):
+class Shrinks(FittedPurchases):
     """Fewer purchases in more time."""
 
     def expected_purchases(self, histories, days):
         return super().expected_purchases(histories, days) / (1 + days / 50)
 
 
-class UpsideDown(FittedBGNBD):
+class UpsideDown(FittedPurchases):
     """Bounds the wrong way round."""
 
     def value(self, histories, **asked):
@@ -115,14 +115,14 @@ class UpsideDown(FittedBGNBD):
         return evolve(worth, value_low=worth.value_high, value_high=worth.value_low)
 
 
-class IgnoresTheInterval(FittedBGNBD):
+class IgnoresTheInterval(FittedPurchases):
     """Narrower when asked for wider."""
 
     def value(self, histories, **asked):
         return super().value(histories, **{**asked, "interval": 1 - asked["interval"] * 0.9})
 
 
-class Inflates(FittedBGNBD):
+class Inflates(FittedPurchases):
     """Discounting that adds."""
 
     def value(self, histories, **asked):
@@ -150,7 +150,7 @@ WRONG = [
 
 def wrong(kind):
     good = BGNBD().at(**{**GOOD, "alpha": 5.123456})
-    return kind(r=good.r, alpha=good.alpha, a=good.a, b=good.b, margin=good.margin)
+    return kind(recipe=good.recipe, purchase_params=good.purchase_params, margin=good.margin)
 
 
 @pytest.mark.parametrize(("kind", "law"), WRONG, ids=lambda value: getattr(value, "__name__", value))
@@ -169,7 +169,7 @@ def test_every_law_has_a_model_that_breaks_it():
 
 
 def test_a_model_that_raises_is_a_finding_and_not_a_crash():
-    class Raises(FittedBGNBD):
+    class Raises(FittedPurchases):
         def p_alive(self, histories):
             raise ZeroDivisionError("not today")
 

@@ -36,12 +36,12 @@ def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps:
     value, gradient, hessian = objective(point)
     idle = 0
     for _ in range(steps):
-        curvature, axes = np.linalg.eigh(hessian)
-        uphill = axes.T @ gradient
-        size = np.maximum(np.abs(curvature), 1e-8 * max(1.0, float(np.abs(curvature).max())))
-        step = axes @ (uphill / size)
-        decrement = float(uphill @ (uphill / size))
+        free = ~((np.abs(point) >= bound) & (gradient * point > 0))  # the others press against the wall
+        step, decrement = _step(gradient, hessian, free)
         if decrement < 1e-12:
+            # One step more squares what is left of the distance, so that every start ends at the same digits; what
+            # value and derivatives would change by is below their rounding, so they are not worked out again.
+            point = np.clip(point + step, -bound, bound)
             break
         step *= min(1.0, 2.0 / float(np.abs(step).max()))
         for _ in range(30):
@@ -54,11 +54,22 @@ def maximise(objective: Objective, start: Vector, *, bound: float = 14.0, steps:
             break
         idle = idle + 1 if fresh[0] - value < 1e-10 else 0
         point, (value, gradient, hessian) = candidate, fresh
-        # Against the wall, or walking without climbing: a ridge, which more steps would not end.
-        if idle == 4 or np.any(np.abs(point) >= bound):
+        if idle == 4:  # walking without climbing: a ridge, which more steps would not end
             break
     curvature, axes = np.linalg.eigh(hessian)
     uphill = axes.T @ gradient
     decrement = float(np.sum(uphill**2 / np.maximum(np.abs(curvature), 1e-300)))
     inside = bool(np.all(np.abs(point) < bound - 1e-9))
     return Optimum(point, value, gradient, hessian, decrement, inside and decrement < 1e-9 and bool(curvature[-1] < 0))
+
+
+def _step(gradient: Vector, hessian: Matrix, free: NDArray[np.bool_]) -> tuple[Vector, float]:
+    """The uphill Newton step of the free coordinates, and its decrement."""
+    step = np.zeros(len(gradient))
+    if not np.any(free):
+        return step, 0.0
+    curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+    uphill = axes.T @ gradient[free]
+    size = np.maximum(np.abs(curvature), 1e-8 * max(1.0, float(np.abs(curvature).max())))
+    step[free] = axes @ (uphill / size)
+    return step, float(uphill @ (uphill / size))

@@ -44,6 +44,7 @@ class History:
     revenue: float = 0.0
     margin: float = 0.0
     margin_mean: float = 0.0
+    margin_squares: float = 0.0
     returns: float = 0.0
     gap_log_sum: float = 0.0
     gap_log_squares: float = 0.0
@@ -60,7 +61,7 @@ class Histories(Table):
 
     Days are floats, money is float64 in the log's one currency. ``currency`` is its code if known.
     ``left_out`` counts the customers of the log that have no history, by reason (only returns, first purchase
-    after the as-of date): they are named, not lost.
+    after the as-of date): they are named, not lost. ``attributes`` is what else is known of each customer.
 
     Example:
         >>> base = Histories.from_arrays(frequency=[2, 0], recency_days=[213, 0], age_days=[272, 272])
@@ -78,6 +79,9 @@ class Histories(Table):
     revenue: FloatColumn = column("revenue net of returns", unit="money")
     margin: FloatColumn = column("margin net of returns", unit="money")
     margin_mean: FloatColumn = column("mean margin of a repeat purchase day", unit="money")
+    margin_squares: FloatColumn = column(
+        "sum of squared margins of the repeat purchase days; 0 if not known", unit="money squared"
+    )
     returns: FloatColumn = column("money taken back, as a positive amount", unit="money")
     gap_log_sum: FloatColumn = column("sum of log gaps between purchase days", unit="log days")
     gap_log_squares: FloatColumn = column("sum of squared log gaps", unit="log days squared")
@@ -86,6 +90,7 @@ class Histories(Table):
     currency: str | None = None
     left_out: Mapping[str, int] = attrs.field(factory=dict)
     habits: Habits | None = None
+    attributes: Mapping[str, Any] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         Table.__attrs_post_init__(self)
@@ -104,7 +109,34 @@ class Histories(Table):
         """The same base with only these rows, habits included."""
         picked = {name: values[rows] for name, values in self.columns().items()}
         habits = None if self.habits is None else self.habits.take(rows)
-        return attrs.evolve(self, **picked, habits=habits)
+        attributes = {name: read_only(values[rows]) for name, values in self.attributes.items()}
+        return attrs.evolve(self, **picked, habits=habits, attributes=attributes)
+
+    def with_attributes(self, attributes: Mapping[str, Any]) -> Self:
+        """The same base, with what else is known of each customer: an array a name, in the order of the customers.
+
+        Numbers, flags or text; models take them as covariates by name. They travel with the customers when rows are
+        taken. Raises RetentionError for an array of another length or with holes in it.
+
+        Example:
+            >>> base = Histories.from_arrays(frequency=[2, 0], recency_days=[213, 0], age_days=[272, 272])
+            >>> base.with_attributes({"channel": ["web", "shop"]})[[1]].attributes["channel"].tolist()
+            ['shop']
+        """
+        checked: dict[str, Any] = dict(self.attributes)
+        for name, values in attributes.items():
+            array = np.asarray(values)
+            if array.dtype.kind == "O":
+                array = np.asarray([None if value is None else str(value) for value in array.tolist()])
+            holes = array.dtype.kind in "Of" and bool(np.any([v is None or v != v for v in array.tolist()]))
+            if array.shape != (len(self),) or holes:
+                raise RetentionError(
+                    f"attribute {name!r} of shape {array.shape}" + (" with holes" if holes else ""),
+                    rule=f"an attribute is one known value for each of the {len(self):,} customers, in their order",
+                    remedy="line it up with customer_id first, and say 'unknown' where it is not known",
+                )
+            checked[name] = read_only(array)
+        return attrs.evolve(self, attributes=checked)
 
     @classmethod
     def of(cls, rows: Iterable[History], *, as_of: dt.date | None = None) -> Self:
@@ -132,7 +164,7 @@ class Histories(Table):
             width = len(str(max(n - 1, 0)))
             customer_id = [f"c{i:0{width}d}" for i in range(n)]
         days: dict[str, Any] = {name: _days(others.pop(name, None), n) for name in ("first_at", "last_at")}
-        money = ("revenue", "margin", "margin_mean", "returns", "gap_log_sum", "gap_log_squares")
+        money = ("revenue", "margin", "margin_mean", "margin_squares", "returns", "gap_log_sum", "gap_log_squares")
         floats: dict[str, Any] = {name: np.asarray(others.pop(name, np.zeros(n)), dtype=np.float64) for name in money}
         orders = _integers(others.pop("orders", frequency + 1))
         if others:
@@ -177,6 +209,11 @@ class Histories(Table):
         habits = None
         if self.habits is not None and other.habits is not None:
             habits = self.habits.joined(other.habits).take(order)
+        attributes = {
+            name: read_only(np.concatenate([mine, other.attributes[name]])[order])
+            for name, mine in self.attributes.items()
+            if name in other.attributes
+        }
         left_out = {
             reason: self.left_out.get(reason, 0) + other.left_out.get(reason, 0)
             for reason in dict.fromkeys([*self.left_out, *other.left_out])
@@ -186,6 +223,7 @@ class Histories(Table):
             **merged,
             left_out=left_out,
             habits=habits,
+            attributes=attributes,
             provenance=attrs.evolve(self.provenance, data=None).with_notes(*other.provenance.notes),
         )
 
@@ -225,6 +263,7 @@ def _check(h: Histories) -> None:
             "recency is positive exactly when there is a repeat purchase",
         ),
         ("margin_mean", np.isfinite(h.margin_mean), "money is finite"),
+        ("margin_squares", (h.margin_squares >= 0) & np.isfinite(h.margin_squares), "squares are zero or more"),
     )
     for name, good, rule in rules:
         if not np.all(good):

@@ -31,7 +31,9 @@ def summarize(
     A purchase day is a day with at least one line that is neither a return nor half of a cancelled order; two
     orders on one day are one purchase day (``by="day"``, the convention of Fader, Hardie and Lee 2005). Money is
     net of returns, whenever they came; ``margin_mean`` is the margin after the first purchase day divided by the
-    repeat purchase days. Lines after ``as_of`` are not looked at. Customers without a purchase have no history;
+    repeat purchase days, and ``margin_squares`` the sum of the squares of what each of those brought, where a return
+    counts against the last purchase day before it (the first repeat one at the earliest, so that the days add up to
+    that margin). Lines after ``as_of`` are not looked at. Customers without a purchase have no history;
     they are counted in ``left_out``.
 
     Args:
@@ -90,6 +92,7 @@ def summarize(
     margin = total(inside.margin.minor, everywhere, inside.margin.decimals)
     later = inside.day.astype(np.int64) > first[rows] if n else everywhere
     margin_later = total(inside.margin.minor, later, inside.margin.decimals)
+    squares = _day_squares(rows[later], inside.day.astype(np.int64)[later], inside.margin.minor[later], on, starts)
     gone_back = inside.is_return & ~inside.is_cancelled & (inside.revenue.minor < 0)
 
     gaps, gap_owner = _gaps(customer, on, place)
@@ -110,6 +113,7 @@ def summarize(
         revenue=total(inside.revenue.minor, everywhere, inside.revenue.decimals),
         margin=margin,
         margin_mean=np.divide(margin_later, frequency, out=np.zeros(n), where=frequency > 0),
+        margin_squares=squares / 100.0**inside.margin.decimals,
         returns=total(-inside.revenue.minor, gone_back, inside.revenue.decimals),
         gap_log_sum=np.bincount(gap_owner, log_gaps, minlength=n).astype(np.float64),
         gap_log_squares=np.bincount(gap_owner, log_gaps**2, minlength=n).astype(np.float64),
@@ -134,6 +138,22 @@ def _distinct(codes: Ints, days: Ints) -> tuple[Ints, Ints]:
     width = int(days.max() - low) + 1
     keys = np.unique(codes * width + (days - low))
     return keys // width, keys % width + low
+
+
+def _day_squares(rows: Ints, days: Ints, minor: Ints, on: Ints, starts: Ints) -> Floats:
+    """Each customer's sum of squared margins of repeat purchase days; hers start at ``starts[row]`` of ``on``."""
+    n, ends = len(starts), np.append(starts[1:], len(on))
+    repeats = (ends - starts)[rows] > 1
+    rows, days, minor = rows[repeats], days[repeats], minor[repeats]
+    if not len(rows):
+        return np.zeros(n)
+    low = int(on.min())
+    width = max(int(on.max()), int(days.max())) - low + 1
+    owner = np.repeat(np.arange(n), ends - starts)
+    last = np.searchsorted(owner * width + (on - low), rows * width + (days - low), side="right") - 1
+    sums = np.zeros(len(on), dtype=np.int64)
+    np.add.at(sums, np.maximum(last, starts[rows] + 1), minor)
+    return np.bincount(owner, sums.astype(np.float64) ** 2, minlength=n).astype(np.float64)
 
 
 def _gaps(customer: Ints, on: Ints, place: Ints) -> tuple[Floats, Ints]:

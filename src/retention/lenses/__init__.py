@@ -6,6 +6,7 @@ from retention.lenses.coverage import Coverage
 from retention.lenses.ledger import Flow, Ledger, LedgerCustomers
 from retention.lenses.levers import Levers
 from retention.lenses.ranking import Ranking
+from retention.lenses.rfm import RFM, RFMCells, rfm_terciles
 
 __all__ = [
     "audit",
@@ -17,4 +18,7 @@ __all__ = [
     "Coverage",
     "Ranking",
     "Concentration",
+    "rfm_terciles",
+    "RFM",
+    "RFMCells",
 ]

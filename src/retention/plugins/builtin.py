@@ -11,10 +11,22 @@ __all__: list[str] = []
 @hookimpl
 def retention_value_models() -> Iterable[Contribution]:
     """The purchase models of this library."""
-    from retention.value import BGNBD
+    from retention import value
 
+    for make, summary in (
+        (value.BGNBD, "BG/NBD: a repeat purchase may be the last (Fader, Hardie and Lee 2005)"),
+        (value.MBGNBD, "MBG/NBD: so may the first (Batislam, Denizel and Filiztekin 2007)"),
+        (value.ParetoNBD, "Pareto/NBD: she may leave at any moment (Schmittlein, Morrison and Colombo 1987)"),
+        (value.GGompertzNBD, "gamma-Gompertz/NBD: the hazard of leaving grows (Bemmaor and Glady 2012)"),
+        (value.BGCNBD, "BG/CNBD-k: regular purchases (Reutterer, Platzer and Schroeder 2021)"),
+        (value.MBGCNBD, "MBG/CNBD-k: regular purchases, and the first may be the last"),
+        (value.ParetoGGG, "Pareto/GGG: everyone as regular as she is (Platzer and Reutterer 2016)"),
+        (value.NBD, "NBD: nobody leaves (Ehrenberg 1959)"),
+        (value.BGBB, "BG/BB: an occasion a period (Fader, Hardie and Shang 2010)"),
+    ):
+        yield Contribution(name=make.NAME, summary=summary, make=make)
     yield Contribution(
-        name="bg-nbd", summary="BG/NBD purchases x gamma-gamma margin (Fader, Hardie and Lee 2005)", make=BGNBD
+        name="auto", summary="whichever of four predicts this base's customers best, and why", make=value.AutoModel
     )
 
 

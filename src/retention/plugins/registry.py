@@ -115,8 +115,8 @@ def open_registry(
         strict: raise all failures at once; None reads ``RETENTION_STRICT_PLUGINS=1``.
 
     Example:
-        >>> open_registry(installed=False).names("value_model")
-        ('bg-nbd',)
+        >>> open_registry(installed=False).names("value_model")[:4]
+        ('auto', 'bg-bb', 'bg-cnbd-k', 'bg-nbd')
     """
     from retention.plugins import builtin
 

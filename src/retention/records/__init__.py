@@ -1,11 +1,12 @@
 """Logs as they come in, as columns, and what was wrong with them."""
 
 from retention.records.doctor import Diagnosis, doctor
-from retention.records.lists import read_consents, read_customer_list, read_touches
+from retention.records.lists import read_consents, read_customer_list, read_referrals, read_touches
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
 from retention.records.reading import read_transactions
+from retention.records.referrals import TIES, Referrals, ReferralTree
 from retention.records.roles import complete_roles, guess_roles, lacking_roles
 from retention.records.touches import Touches
 from retention.records.transactions import TransactionLog
@@ -19,8 +20,12 @@ __all__ = [
     "Amounts",
     "Touches",
     "Consents",
+    "Referrals",
+    "ReferralTree",
+    "TIES",
     "read_touches",
     "read_consents",
+    "read_referrals",
     "read_customer_list",
     "doctor",
     "Diagnosis",

@@ -1,11 +1,13 @@
-"""The small lists beside the receipts: consents, contacts so far, customers named in a file.
+"""The small lists beside the receipts: consents, contacts so far, who brought whom, customers named in a file.
 
-These decide whom we may contact. A line that cannot be read is an error that names it, never a guess.
+These decide whom we may contact and who gets the credit. A line that cannot be read is an error that names it, never
+a guess.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 
 from retention.errors import ReadError
@@ -16,10 +18,11 @@ from retention.records._arguments import check_day_first
 from retention.records._dates import FINE, MISSING, parse_dates
 from retention.records._names import names, plain
 from retention.records.permissions import Consents
+from retention.records.referrals import Referrals
 from retention.records.roles import SYNONYMS, column_headed
 from retention.records.touches import Touches
 
-__all__ = ["read_consents", "read_touches", "read_customer_list"]
+__all__ = ["read_consents", "read_touches", "read_referrals", "read_customer_list"]
 
 # Usual headers in English, German, French and Spanish, folded as in SYNONYMS. A number comes before a mere "id", and
 # that before an address or a name.
@@ -33,7 +36,16 @@ _HEADERS = {
     "accorde consentement accord concedido otorgado consentimiento permiso",
     "kind": "kind type art kontaktart typ genre tipo",
     "direction": "direction richtung kontaktrichtung sens direccion sentido",
+    "referrer": "referrer referrerid referredby referredbyid recommendedby invitedby broughtby recommender inviter "
+    "recruiter recruiterid advocate werber werberid geworbenvon empfehler empfohlenvon parrain parraine "
+    "parrainepar recommandepar padrino recomendador recomendadopor referidopor referente",
+    "referred": "referred referredid referredcustomer referredcustomerid referee invitee recruit newcustomer "
+    "newcustomerid geworben geworbener geworbenerkunde neukunde neukundennummer filleul filleule nouveauclient "
+    "referido ahijado clientereferido nuevocliente ",
+    "tie": "tie tietype relation relationship beziehung verhaeltnis verhaltnis lien relacion vinculo",
 }
+_HEADERS["referred"] += _HEADERS["customer"]  # a list of customers with a column that says who brought each
+_HEADERS["at"] += " referraldate referredat referredon empfehlungsdatum dateparrainage datedeparrainage"
 # Answers in those languages, as `plain` writes them.
 _YES = (
     "yes y true 1 granted opted_in opt-in ja j wahr erteilt zugestimmt eingewilligt oui o vrai accorde accepte "
@@ -47,6 +59,14 @@ _ANSWERS = {word.replace("_", " "): answer for words, answer in ((_YES, True), (
 _ANSWERS[""] = False
 _IN = "in inbound incoming eingehend ein entrant entrante"
 _OUT = "out outbound outgoing ausgehend aus sortant saliente"
+_KIN = {
+    "friend": "friend freund freundin ami amie amigo amiga",
+    "family": "family relative sister brother mother father spouse familie verwandt verwandte famille parent parente "
+    "familia pariente",
+    "co-worker": "co-worker coworker co_worker colleague kollege kollegin collegue companero companera colega",
+    "other": "other neighbour neighbor andere sonstige nachbar nachbarin autre voisin voisine otro otra vecino vecina",
+}
+_TIES = {"": "other"} | {word.replace("_", " "): tie for tie, words in _KIN.items() for word in words.split()}
 _DIRECTIONS = {"": "out"} | {word: way for words, way in ((_IN, "in"), (_OUT, "out")) for word in words.split()}
 
 
@@ -129,6 +149,52 @@ def read_touches(
     )
 
 
+def read_referrals(
+    source: Any,
+    *,
+    referrer: str | None = None,
+    referred: str | None = None,
+    at: str | None = None,
+    tie: str | None = None,
+    day_first: bool | None = None,
+) -> Referrals:
+    """Who brought whom, from a CSV or Parquet file or a frame.
+
+    Columns that are not named are found by their usual headers (Referrer or Referred by, Referred or else Customer,
+    Date, Tie or Relation, or the German, French or Spanish words), so a list of customers with a column for who brought
+    each will do. Both ends must be there; a row without a referrer is a customer whom nobody on file brought: no
+    referral, and a note of ``provenance`` counts them. Without a tie (friend, family, co-worker, other, in these
+    languages) it is "other", without a date its day is unknown. Days are read as in ``read_touches``.
+
+    Raises:
+        ReadError: a row without a referred customer, a date or tie that cannot be read, or rows that are no forest (a
+            customer who refers herself, one referred by two rows, a circle); it names the lines, never a customer.
+    """
+    check_day_first(day_first)
+    table = open_source(source)
+    down = _cells(table, "referred", referred)
+    up_column = _column(table, "referrer", referrer)
+    up = _names(up_column)
+    days, ties = _header(table, "at", at), _header(table, "tie", tie)
+    rule = "a tie is friend, family, co-worker or other"
+    columns = {
+        "referrer_id": np.asarray(up, dtype=np.str_),
+        "referred_id": np.asarray(down, dtype=np.str_),
+        "at": np.full(len(table), np.datetime64("NaT", "D"))
+        if days is None
+        else _days(table, days, day_first, needed=False),
+        "tie": np.full(len(table), "other") if ties is None else np.asarray(_worded(table, "tie", ties, _TIES, rule)),
+        "line": np.asarray(table.line),
+    }
+    brought = np.asarray([bool(name) for name in up], dtype=bool)
+    listed = Referrals(**{name: values[brought] for name, values in columns.items()})
+    listed.tree(source=table.name, unit=table.unit)
+    if brought.all():
+        return listed
+    note = f"{int((~brought).sum()):,} rows of {table.name} name no referrer in column {up_column.name!r}: no referrals"
+    return attrs.evolve(listed, provenance=listed.provenance.with_notes(note))
+
+
 def read_customer_list(source: Any, *, customer: str | None = None) -> tuple[str, ...]:
     """The customers that a file names (open complaints, do-not-contact), each once, in order."""
     return tuple(dict.fromkeys(_cells(open_source(source), "customer", customer)))
@@ -171,7 +237,7 @@ def _names(column: RawColumn) -> list[str]:
 
 def _cells(table: Source, role: str, name: str | None) -> list[str]:
     column = _column(table, role, name)
-    cells = _names(column) if role == "customer" else _text(column)
+    cells = _names(column) if role in ("customer", "referred") else _text(column)
     _refuse_shapeless(table)
     if "" in cells:
         raise ReadError(
@@ -210,7 +276,7 @@ def _unreadable(table: Source, column: RawColumn, row: int, rule: str) -> ReadEr
     return ReadError(
         f"{table.name}, {table.unit} {table.line[row]}, column {column.name!r}: {_text(column)[row][:40]!r}",
         rule=rule,
-        remedy="mend the cell or take the row out: who may be contacted is never guessed",
+        remedy="mend the cell or take the row out: what a list says is never guessed",
     )
 
 
@@ -219,5 +285,5 @@ def _refuse_shapeless(table: Source) -> None:
         raise ReadError(
             f"{table.name}, line {int(table.misshapen[0])}: too few or too many cells",
             rule="every row of this list has as many cells as the header",
-            remedy="mend the line: who may be contacted is never guessed",
+            remedy="mend the line: what a list says is never guessed",
         )

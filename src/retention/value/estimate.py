@@ -1,14 +1,14 @@
 """What a maximum-likelihood fit learned, how sure it is, and what it did when the data could not tell."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from attrs import asdict, evolve, field, frozen
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "estimate", "positive_parameters", "tuples"]
+__all__ = ["Estimate", "estimate", "positive_parameters", "ridge", "tuples"]
 
 Array = NDArray[np.float64]
 Objective = Callable[[Array], tuple[float, Array, Array]]
@@ -28,16 +28,18 @@ class Estimate:
 
     ``standard_errors`` come from the curvature of the log-likelihood at its maximum, NaN where the data do not
     identify a parameter. ``spread`` is the covariance of the *log*-parameters that intervals use; it contains the
-    weak prior's precision, so that no parameter is ever taken to vary without limit. ``diagnosis`` is empty when
-    there is nothing to report.
+    weak prior's precision, so that no parameter is ever taken to vary without limit. ``gradient_norm`` is the distance
+    to the maximum in standard errors (the Newton decrement), ``starts`` from how many points the climb led to it.
+    ``diagnosis`` is empty when there is nothing to report.
     """
 
-    customers: int
+    customers: float
     log_likelihood: float
     standard_errors: Mapping[str, float]
     spread: tuple[tuple[float, ...], ...] = field(converter=tuples)
     gradient_norm: float
     converged: bool
+    starts: int = 1
     diagnosis: str = ""
     notes: tuple[str, ...] = ()
 
@@ -65,31 +67,38 @@ def estimate(
     names: tuple[str, ...],
     prior_mean: Array,
     prior_sd: Array,
-    customers: int,
+    customers: float,
+    always: Array | None = None,
+    sketch: Objective | None = None,
+    start: Array | None = None,
+    begins: Sequence[Array] = (),
 ) -> tuple[Array, Estimate]:
     """Maximum likelihood in log-parameters, or a maximum a posteriori where the likelihood has no clear maximum.
 
-    The plain maximum is kept whenever the climb arrives inside the box and no direction has a standard error
-    above ``IDENTIFIED``. Otherwise a normal prior on the log-parameters is added, and the estimate says so.
-    ``log_likelihood`` is of the objective, without the prior.
+    The climb starts from three points, on ``sketch`` (a cheap stand-in for the objective: fewer rows) if there is one,
+    and then goes on from wherever they ended, so that a second maximum is not overlooked. The plain maximum is kept
+    whenever the climb arrives inside the box and no direction has a standard error above ``IDENTIFIED``. Otherwise a
+    normal prior on the log-parameters is added, and the estimate says so, and along which ridge they could wander.
+    The first of the three is ``start`` (default: the prior's middle); ``begins``, the ends of climbs made elsewhere,
+    replace all three. ``always`` is the precision of a prior that was
+    asked for, on each log-parameter, around ``prior_mean``. ``log_likelihood`` is of the objective, without any prior.
     """
-    from retention._kernels.newton import maximise
-
-    precision = np.diag(1 / prior_sd**2)
-    top = maximise(objective, prior_mean) if customers else None
+    asked = np.zeros(len(names)) if always is None else np.asarray(always, dtype=np.float64)
+    weak = 1 / np.asarray(prior_sd, dtype=np.float64) ** 2
+    top, starts = None, 0
+    if customers:
+        begin = prior_mean if start is None else start
+        top, starts = _highest(_leaning(objective, prior_mean, asked), begin, prior_sd, sketch, begins)
     diagnosis = ""
     if top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2):
         point, climbed = top.point, top
         value, _, hessian = objective(point)
-        errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-hessian)))
+        errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-top.hessian)))
     else:
+        from retention._kernels.newton import maximise
 
-        def leaning(theta: Array) -> tuple[float, Array, Array]:
-            value, gradient, hessian = objective(theta)
-            away = theta - prior_mean
-            return value - float(away @ precision @ away) / 2, gradient - precision @ away, hessian - precision
-
-        climbed = maximise(leaning, prior_mean)
+        begin = prior_mean if start is None else start
+        climbed = maximise(_leaning(objective, prior_mean, np.maximum(asked, weak)), begin)
         point = climbed.point
         value, _, hessian = objective(point)
         curvature, axes = np.linalg.eigh(-hessian)
@@ -101,18 +110,75 @@ def estimate(
         errors = np.where(unknown, np.nan, np.exp(point) * np.sqrt(variance))
         blurred = [name for name, hidden in zip(names, unknown, strict=True) if hidden]
         which = f"{', '.join(blurred) or 'some combination of ' + ', '.join(names)} not identified"
-        diagnosis = f"{model}: the likelihood has no clear maximum ({which} by {customers:,} customers)"
+        directions = "; ".join(ridge(names, axis) for axis in axes[:, flat].T)
+        along = f"; the ridge: {directions}" if directions else ""
+        diagnosis = f"{model}: the likelihood has no clear maximum ({which} by {customers:,.0f} customers{along})"
     found = Estimate(
         customers=customers,
         log_likelihood=float(value),
         standard_errors={name: float(error) for name, error in zip(names, errors, strict=True)},
-        spread=np.linalg.inv(_positive(-hessian) + precision),
+        spread=np.linalg.inv(_positive(-hessian) + np.diag(np.maximum(asked, weak))),
         gradient_norm=float(np.sqrt(climbed.decrement)),
         converged=climbed.converged,
+        starts=starts,
         diagnosis=diagnosis,
         notes=(f"{diagnosis}; a weak prior chose among values that fit about equally well",) if diagnosis else (),
     )
     return point, found
+
+
+def _leaning(objective: Objective, center: Array, precision: Array) -> Objective:
+    """The objective with a normal prior on the log-parameters; itself if no parameter has one."""
+    if not np.any(precision):
+        return objective
+
+    def leaning(theta: Array) -> tuple[float, Array, Array]:
+        value, gradient, hessian = objective(theta)
+        pull = precision * (theta - center)
+        return value - float(pull @ (theta - center)) / 2, gradient - pull, hessian - np.diag(precision)
+
+    return leaning
+
+
+def _highest(
+    objective: Objective, center: Array, sd: Array, sketch: Objective | None, begins: Sequence[Array] = ()
+) -> tuple[Any, int]:
+    """The highest place that climbs from several starts reach, and how many of them led there."""
+    from retention._kernels.newton import maximise
+
+    sign = np.where(np.arange(len(center)) % 2 == 0, 1.0, -1.0)
+    starts = list(begins) or [center, center + sd * sign / 2, center - sd * sign / 2]
+    if sketch is not None:
+        ends: list[Array] = [climb.point for climb in (maximise(sketch, s, steps=30) for s in starts)]
+        apart = [ends[0]]
+        for end in ends[1:]:
+            if all(float(np.abs(end - other).max()) > 0.1 for other in apart):
+                apart.append(end)
+        climbs = [maximise(objective, end) for end in apart]
+    else:
+        climbs = [maximise(objective, start) for start in starts]
+    best = max(climbs, key=lambda climb: (climb.converged, climb.value))
+    agreeing = sum(abs(climb.value - best.value) < 1e-6 * max(1.0, abs(best.value)) for climb in climbs)
+    return best, len(starts) - len(climbs) + agreeing
+
+
+def ridge(names: Sequence[str], direction: Array) -> str:
+    """In words, along which combination of parameters a likelihood is flat.
+
+    Example:
+        >>> ridge(("r", "alpha", "a", "b"), np.array([0.0, 0.05, 0.7, 0.7]))
+        'a and b may rise or fall together'
+        >>> ridge(("s", "beta"), np.array([0.8, -0.6]))
+        's may rise while beta falls, or the reverse'
+    """
+    big = np.abs(direction) > 0.3 * np.abs(direction).max()
+    up = [name for name, moves, way in zip(names, big, direction, strict=True) if moves and way > 0]
+    down = [name for name, moves, way in zip(names, big, direction, strict=True) if moves and way <= 0]
+    first, second = (up, down) if up else (down, [])
+    if not second:
+        return f"{' and '.join(first)} may rise or fall" + (" together" if len(first) > 1 else "")
+    falls = "falls" if len(second) == 1 else "fall"
+    return f"{' and '.join(first)} may rise while {' and '.join(second)} {falls}, or the reverse"
 
 
 def _positive(matrix: Array) -> Array:

@@ -41,7 +41,7 @@ class Valuation(Table):
     def total(self) -> float:
         """Expected discounted margin of these customers together (customer equity within the horizon), in money.
 
-        A model may offer an interval for it (``FittedBGNBD.total_interval``); the bounds of the rows do not add up.
+        A model may offer an interval for it (``FittedPurchases.total_interval``); the bounds of the rows do not add up.
         """
         return float(self.value.sum())
 
@@ -58,7 +58,8 @@ class Valuation(Table):
         ax.plot([0, 100], [0, 100], color="0.6", linewidth=1, linestyle="--")
         ax.set(xlim=(0, 100), ylim=(0, 101), xlabel="best customers, % of the base", ylabel="% of all value they hold")
         money = f"{self.total():,.0f}" + (f" {self.currency}" if self.currency else "")
-        ax.set_title(f"{money} expected in {self.horizon_days:,.0f} days from {len(self):,} customers", fontsize=10)
+        when = f"in {self.horizon_days:,.0f} days" if np.isfinite(self.horizon_days) else "from today on"
+        ax.set_title(f"{money} expected {when} from {len(self):,} customers", fontsize=10)
         return ax
 
 

@@ -1,0 +1,140 @@
+"""What else is known of a customer, as columns of numbers that move her purchase rate or her drop-out."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from attrs import frozen
+
+from retention.errors import ModelError, nearest
+from retention.frames.table import FloatColumn
+from retention.histories import Histories
+
+__all__ = ["Column", "Design"]
+
+
+@frozen
+class Column:
+    """One column: an attribute as a number, or a flag for one ``level`` of a text attribute.
+
+    Centred on ``center`` and divided by ``scale`` while fitting; coefficients are told per unit of the attribute.
+    """
+
+    attribute: str
+    level: str | None = None
+    center: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As it is printed: ``channel=web``, or the attribute's own name."""
+        return self.attribute if self.level is None else f"{self.attribute}={self.level}"
+
+    def of(self, histories: Histories) -> FloatColumn:
+        """Its raw values for a base."""
+        values = histories.attributes[self.attribute]
+        if self.level is None:
+            return np.asarray(values, dtype=np.float64)
+        return np.asarray(np.asarray(values, dtype=np.str_) == self.level, dtype=np.float64)
+
+
+@frozen(kw_only=True)
+class Design:
+    """Which columns move which process, learned from the base that a model is fitted to.
+
+    A text attribute becomes one flag for each level but the first in alphabetical order. Another base must have the
+    same attributes, and no level that was not there: what such a customer does is not known.
+    """
+
+    rate: tuple[Column, ...]
+    dropout: tuple[Column, ...]
+    levels: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.rate) + len(self.dropout)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the coefficients: ``rate:channel=web``, ``dropout:age``."""
+        return (*(f"rate:{c.name}" for c in self.rate), *(f"dropout:{c.name}" for c in self.dropout))
+
+    @classmethod
+    def learn(cls, histories: Histories, rate: tuple[str, ...], dropout: tuple[str, ...], weight: FloatColumn) -> Self:
+        """The columns of the named attributes of a base."""
+        levels: dict[str, tuple[str, ...]] = {}
+        made: dict[str, list[Column]] = {}
+        for name in dict.fromkeys((*rate, *dropout)):
+            if name not in histories.attributes:
+                raise ModelError(
+                    f"covariate {name!r}",
+                    rule=f"the attributes of this base are {', '.join(histories.attributes) or 'none'}",
+                    remedy=f"base.with_attributes({{{name!r}: [...]}})"
+                    if not histories.attributes
+                    else nearest(name, tuple(histories.attributes)),
+                )
+            values = histories.attributes[name]
+            columns = [Column(name)]
+            if values.dtype.kind not in "biuf":
+                levels[name] = tuple(np.unique(values).tolist())
+                columns = [Column(name, level) for level in levels[name][1:]]
+            made[name] = [_scaled(column, histories, weight) for column in columns]
+        return cls(
+            rate=tuple(column for name in rate for column in made[name]),
+            dropout=tuple(column for name in dropout for column in made[name]),
+            levels=levels,
+        )
+
+    def matrix(self, histories: Histories, *, scaled: bool = False) -> FloatColumn:
+        """One row a customer, one column a coefficient; raw, or centred and scaled as while fitting."""
+        for name in {column.attribute for column in (*self.rate, *self.dropout)} | set(self.levels):
+            if name not in histories.attributes:
+                raise ModelError(
+                    f"a base without the attribute {name!r}",
+                    rule="a model with covariates answers for customers whose covariates are known",
+                    remedy=f"base.with_attributes({{{name!r}: [...]}})",
+                )
+            if name in self.levels:
+                unknown = set(np.unique(histories.attributes[name]).tolist()) - set(self.levels[name])
+                if unknown:
+                    raise ModelError(
+                        f"attribute {name!r} with {len(unknown)} level(s) that the model has not seen",
+                        rule=f"it was fitted with {', '.join(self.levels[name])}",
+                        remedy="merge rare levels into one before fitting, or fit again",
+                    )
+        columns = (*self.rate, *self.dropout)
+        out = np.empty((len(histories), len(columns)))
+        for j, column in enumerate(columns):
+            raw = column.of(histories)
+            out[:, j] = (raw - column.center) / column.scale if scaled else raw
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+
+        def plain(columns: tuple[Column, ...]) -> list[list[Any]]:
+            return [[c.attribute, c.level, c.center, c.scale] for c in columns]
+
+        levels = {name: list(found) for name, found in self.levels.items()}
+        return {"rate": plain(self.rate), "dropout": plain(self.dropout), "levels": levels}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The design that ``to_dict`` wrote down."""
+        return cls(
+            rate=tuple(Column(*each) for each in data["rate"]),
+            dropout=tuple(Column(*each) for each in data["dropout"]),
+            levels={name: tuple(found) for name, found in data["levels"].items()},
+        )
+
+
+def _scaled(column: Column, histories: Histories, weight: FloatColumn) -> Column:
+    values = column.of(histories)
+    if not np.all(np.isfinite(values)):
+        raise ModelError(
+            f"covariate {column.attribute!r} with values that are not finite", rule="covariates are finite numbers",
+            remedy="mend them, or give the attribute as text with a level 'unknown'",
+        )  # fmt: skip
+    total = max(float(weight.sum()), 1e-300)
+    center = float(np.einsum("n,n->", weight, values)) / total
+    spread = float(np.sqrt(np.einsum("n,n->", weight, (values - center) ** 2) / total))
+    return Column(column.attribute, column.level, center, spread if spread > 1e-12 * (1 + abs(center)) else 1.0)

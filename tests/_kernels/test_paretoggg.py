@@ -1,0 +1,192 @@
+"""The Pareto/GGG kernel and its gamma gaps: thirty-digit arithmetic, Pareto/NBD as a limit, simulation."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retention._kernels import gammagaps, ggompertz, paretoggg
+from retention._kernels.paretoggg import KERNEL
+from retention._kernels.purchases import Rows
+
+TRUTH = json.loads((Path(__file__).parent / "truth" / "paretoggg.json").read_text())
+GROCERY = (1.665, 0.367, 0.944, 5.218, 0.424, 4.336)
+
+
+def rows(*customers):
+    return Rows(*(np.array(column, dtype=float) for column in zip(*customers, strict=True)))
+
+
+SOME = rows(
+    (0, 0, 0, 0), (0, 0, 40, 0), (1, 3, 40, math.log(3)), (5, 20, 24, 5 * math.log(4) - 0.3), (5, 20, 24, 3.0),
+    (12, 30, 31, 12 * math.log(2.5) - 5), (12, 20, 28, 5.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("grid", "limit"), [("hard", 1e-9), ("latent", 1e-8), ("extreme", 3e-9)])
+def test_likelihood_and_survival_have_their_digits(grid, limit):
+    """Truth: the definition integrated over leaving and ln k, on one point over her rate too (truth/paretoggg.py).
+
+    P(alive) is compared where it is above 1e-12: below, its last digits hang on values of k that weigh nothing else.
+    """
+    cases = TRUTH[grid]
+    points = np.array([case["point"] for case in cases]).T
+    params, base = points[:6], Rows(*points[6:])
+    ours = {
+        "log_likelihood": KERNEL.log_likelihoods(params, base),
+        "p_alive": KERNEL.p_alive(params, base),
+        "survival": KERNEL.survival(params, base, TRUTH["ahead"]),
+    }
+    for name, answer in ours.items():
+        truth = np.array([float(case[name]) for case in cases])
+        assert np.all(np.isfinite(answer))
+        shown = np.abs(truth) > 1e-12
+        assert np.all(np.abs(answer[~shown]) < 1e-11)
+        # A log-likelihood of nearly nothing (she was bound to be silent) is right to 1e-9 of a nat, not of itself.
+        size = np.maximum(np.abs(truth), 1.0) if name == "log_likelihood" else np.abs(truth)
+        assert np.max((np.abs(answer - truth) / size)[shown]) < limit, name
+
+
+def test_derivatives_are_those_of_the_value():
+    """Central differences of two spacings, extrapolated."""
+    theta = np.log(GROCERY)
+    _, gradient, hessian = KERNEL.rowwise(GROCERY, SOME)
+
+    def slopes(i, step, part):
+        e = np.eye(6)[i] * step
+        up, down = KERNEL.rowwise(np.exp(theta + e), SOME)[part], KERNEL.rowwise(np.exp(theta - e), SOME)[part]
+        return (up - down) / (2 * step)
+
+    for i in range(6):
+        for part, ours in ((0, gradient[i]), (1, hessian[i])):
+            sharp = (4 * slopes(i, 1e-3, part) - slopes(i, 2e-3, part)) / 3
+            assert ours == pytest.approx(sharp, rel=1e-7, abs=1e-8)
+
+
+def test_with_pure_chance_for_all_it_is_the_pareto_nbd():
+    """k ~ gamma(1e7, 1e7) is 1 +- 0.0003 and a gamma-Gompertz of b = 1e-9 is a Pareto: differences of order 1e-7."""
+    K = 1e7
+    ours, pareto = (K, K, *GROCERY[2:]), (0.944, 5.218, 1e-9, 0.424, 1e-9 * 4.336)
+    plain = ggompertz.KERNEL
+    assert KERNEL.log_likelihoods(ours, SOME) == pytest.approx(plain.log_likelihoods(pareto, SOME), abs=5e-6)
+    assert KERNEL.p_alive(ours, SOME) == pytest.approx(plain.p_alive(pareto, SOME), rel=1e-5)
+    assert KERNEL.log_rate(ours, SOME) == pytest.approx(plain.log_rate(pareto, SOME), abs=1e-5)
+    assert KERNEL.pmf(ours, SOME, 8.0, 4) == pytest.approx(plain.pmf(pareto, SOME, 8.0, 4), abs=1e-6)
+    for horizon, delta in ((26.0, 0.0), (26.0, 0.01)):
+        one = KERNEL.forecast(ours, SOME, horizon, delta, second=True)
+        two = plain.forecast(pareto, SOME, horizon, delta, second=True)
+        assert one.mean == pytest.approx(two.mean, rel=1e-5)
+        assert one.any == pytest.approx(two.any, rel=1e-5)
+        assert one.squares == pytest.approx(two.squares, rel=1e-5)
+        assert one.pairs == pytest.approx(two.pairs, rel=1e-5 if delta == 0 else 2e-3)
+
+
+def test_a_regular_customer_who_is_late_is_doubted_and_one_in_bursts_is_not():
+    """The same three numbers, other gaps; a model without the gaps could not tell them apart."""
+    clock, bursts = KERNEL.p_alive(GROCERY, rows((8, 32, 48, 8 * math.log(4) - 0.05), (8, 32, 48, 2.0)))
+    assert clock < 0.05 < 0.5 < bursts
+
+
+@pytest.mark.slow
+def test_forecasts_agree_with_simulated_futures():
+    """20,000 futures of seven customers, 28 comparisons at 4.8 sd: fails by chance once in 20,000 seeds."""
+    horizon, delta, copies = 10.0, 0.02, 20_000
+    told = KERNEL.forecast(GROCERY, SOME, horizon, delta, second=True)
+    rng = np.random.default_rng(3)
+    for i in range(len(SOME.x)):
+        seen = KERNEL.ahead(GROCERY, SOME.take(np.full(copies, i)), horizon, delta, rng)
+        for drawn, truth in (
+            (seen.discounted, told.mean[i]),
+            (seen.expected, told.mean[i]),
+            (seen.counts > 0, told.any[i]),
+            (seen.discounted**2, told.squares[i] + told.pairs[i]),
+        ):
+            assert abs(drawn.mean() - truth) < 4.8 * drawn.std() / math.sqrt(copies) + 1e-3 * truth
+
+
+@pytest.mark.slow
+def test_a_forecast_depends_on_neither_the_company_nor_the_rule():
+    """Alone (no tables), in company (tables), and from the distribution: three roads to one number."""
+    crowd = SOME.take(np.tile(np.arange(7), 25))
+    many = KERNEL.forecast(GROCERY, crowd, 6.0, second=True)
+    for i in (1, 3, 6):
+        alone = KERNEL.forecast(GROCERY, SOME.take(slice(i, i + 1)), 6.0, second=True)
+        for a, b in zip(alone, many, strict=True):
+            assert b[i] == pytest.approx(a[0], rel=1e-6)
+    distribution = KERNEL.pmf(GROCERY, SOME.take(slice(1, 7)), 6.0, 150)
+    counts = np.arange(151)
+    # Bursts of more than 150 purchases are possible, and missing in these sums.
+    assert distribution @ counts == pytest.approx(many.mean[1:7], rel=2e-5)
+    assert distribution @ (counts * (counts - 1)) == pytest.approx(many.pairs[1:7], rel=1e-2)
+
+
+def test_the_rough_forecast_is_good_to_a_thousandth():
+    fine = KERNEL.forecast(GROCERY, SOME, 26.0, 0.002, second=True)
+    rough = KERNEL.forecast(GROCERY, SOME, 26.0, 0.002, second=True, rough=True)
+    assert rough.mean == pytest.approx(fine.mean, rel=2e-3)
+    assert rough.any == pytest.approx(fine.any, rel=2e-3)
+
+
+def test_the_survival_of_a_gap_is_the_integral_of_its_density():
+    from scipy.integrate import quad
+
+    for k, a, A, h in ((0.4, 3.0, 5.0, 2.0), (4.0, 21.0, 90.0, 11.0), (30.0, 200.0, 300.0, 1.1)):
+        v = math.log(k * h / A)
+        truth, _ = quad(lambda v, k=k, a=a: math.exp(gammagaps.density(v, k, a)), v, v + 40, epsabs=0, limit=200)
+        assert gammagaps.survival(h, k, a, A) == pytest.approx(truth, rel=1e-8)
+        assert gammagaps.log_survival(h, k, a, A) == pytest.approx(math.log(truth), rel=1e-8)
+        assert gammagaps.due(truth, k, a, A) == pytest.approx(h, rel=1e-7)
+
+
+def test_a_gap_far_beyond_all_others_keeps_its_logarithm():
+    """Where the probability itself is below the smallest float; mpmath's incomplete beta function to thirty digits."""
+    mp = pytest.importorskip("mpmath")
+    k, a, A, h = 5.0, 900.0, 1000.0, 900.0
+    with mp.workdps(30):
+        truth = mp.log(mp.betainc(a, k, 0, mp.mpf(A) / (A + mp.mpf(k) * h), regularized=True))
+    assert gammagaps.log_survival(h, k, a, A) == pytest.approx(float(truth), rel=1e-12)
+
+
+def test_drawn_gaps_and_rates_follow_the_posterior():
+    """E[rate | gap > H] and P(gap > 2H | gap > H), 40,000 draws, 5 sd."""
+    k, a, A, H, n = 3.0, 12.0, 40.0, 6.0, 40_000
+    gap, rate = gammagaps.draw(np.random.default_rng(1), *(np.full(n, each) for each in (H, k, a, A)))
+    share = gammagaps.survival(2 * H, k, a, A) / gammagaps.survival(H, k, a, A)
+    assert abs(np.mean(gap > 2 * H) - share) < 5 * math.sqrt(share / n)
+    later = gammagaps.survival(H, k, a + 1, A) / gammagaps.survival(H, k, a, A) * a / A
+    assert abs(rate.mean() - later) < 5 * rate.std() / math.sqrt(n)
+
+
+@pytest.mark.slow
+def test_the_published_grocery_estimates_lie_on_the_ridge_of_the_likelihood(shared_data):
+    """BTYDplus's posterior means (MCMC) cost less than half a nat; forecast of the year after 3,846 +- 1 %."""
+    base = grocery(shared_data)
+    _, gradient, hessian = KERNEL.rowwise(GROCERY, base)
+    g, H = gradient.sum(axis=1), hessian.sum(axis=2)
+    assert -0.5 * g @ np.linalg.solve(H, g) < 0.5
+    assert KERNEL.forecast(GROCERY, base, 52.0).mean.sum() == pytest.approx(3846, rel=0.01)
+
+
+def grocery(shared_data):
+    import datetime as dt
+    import gzip
+
+    days = {}
+    with gzip.open(shared_data("grocery_elog/grocery.csv.gz"), "rt") as lines:
+        next(lines)
+        for line in lines:
+            who, day = line.strip().split(",")
+            days.setdefault(who, set()).add(dt.date.fromisoformat(day).toordinal())
+    end, table = dt.date(2006, 12, 31).toordinal(), []
+    for bought in days.values():
+        seen = np.array(sorted(day for day in bought if day <= end)) / 7
+        table.append((len(seen) - 1, seen[-1] - seen[0], end / 7 - seen[0], np.log(np.diff(seen)).sum()))
+    return rows(*table)
+
+
+def test_nothing_to_do_is_done_at_once():
+    nobody = Rows(*(np.zeros(0) for _ in range(4)))
+    assert paretoggg.log_likelihoods(GROCERY, nobody).shape == (0,)
+    assert KERNEL.forecast(GROCERY, nobody, 5.0).mean.shape == (0,)
