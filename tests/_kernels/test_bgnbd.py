@@ -30,7 +30,7 @@ def relative(ours, truth):
 
 @pytest.mark.parametrize("case", TRUTH["hard"], ids=lambda case: f"{case['model']} {case['params']}")
 def test_every_quantity_has_nine_digits_on_the_hard_grid(case):
-    """Truth: the definitions integrated over rate and drop-out with fifty digits (truth/bgnbd.py)."""
+    """Truth: the definitions integrated over rate and drop-out with thirty digits (truth/bgnbd.py)."""
     kernel, params = KERNELS[case["model"]], case["params"]
     base, h, delta = rows(*case["rows"]), case["horizon"], case["delta"]
     assert relative(np.exp(kernel.log_likelihoods(params, base) - case["log_likelihoods"]), 1.0) < 1e-9

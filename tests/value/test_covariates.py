@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import numpy as np
 import pytest
 
@@ -36,6 +37,10 @@ def test_planted_effects_are_found_within_their_standard_errors(kind):
     assert fitted.estimate.diagnosis == ""
     assert fitted.estimate.converged
     planted = dict(zip(fitted.recipe.kernel().names, TRUTH[fitted.name], strict=True))
+    average = {column.name: column.center for column in (*fitted.design.rate, *fitted.design.dropout)}
+    planted["alpha"] *= np.exp(-WEB * average["channel=web"] - AGE * average["age"])
+    name, sign = fitted.recipe.DROPOUT
+    planted[name] *= np.exp(sign * SHOP * average["channel=shop"])
     planted |= {"rate:channel=web": WEB, "rate:channel=shop": 0.0, "rate:age": AGE}
     planted |= {"dropout:channel=shop": SHOP, "dropout:channel=web": 0.0}
     for name, true in planted.items():
@@ -71,7 +76,10 @@ def test_a_customer_is_forecast_with_the_parameters_that_her_attributes_give_her
     p = fitted.params
     for channel in ("fair", "shop", "web"):
         mine = base[base.attributes["channel"] == channel]
-        rate, leave = (p.get(f"{process}:channel={channel}", 0.0) for process in ("rate", "dropout"))
+        rate, leave = (
+            sum(p[f"{process}:{c.name}"] * ((c.level == channel) - c.center) for c in getattr(fitted.design, process))
+            for process in ("rate", "dropout")
+        )
         own = BGNBD().at(r=p["r"], alpha=p["alpha"] * np.exp(-rate), a=p["a"] * np.exp(leave), b=p["b"])
         for answer in ("p_alive", "log_likelihoods"):
             assert getattr(fitted, answer)(mine) == pytest.approx(getattr(own, answer)(mine), rel=1e-10)
@@ -100,6 +108,32 @@ def test_units_of_time_and_of_attributes_change_no_forecast():
     assert two.params["rate:age"] * 365.25 == pytest.approx(one.params["rate:age"], rel=1e-6)
     assert two.expected_purchases(other, 100) == pytest.approx(one.expected_purchases(base, 100), rel=1e-6)
     assert two.log_likelihoods(other).sum() == pytest.approx(two.log_likelihood, rel=1e-9)
+
+
+def priced(base):
+    return attrs.evolve(base, margin_mean=np.where(base.frequency > 0, 20.0 + base.frequency % 5, 0.0))
+
+
+def test_an_attribute_far_from_zero_is_as_good_as_one_near_it():
+    """Years of birth, and the same counted from 1980: coefficients must not be read at the year 0."""
+    base = priced(world(BGNBD(), 500, 10))
+    year = 1980.0 - base.attributes["age"]
+    near, far = base.with_attributes({"year": year - 1980.0}), base.with_attributes({"year": year})
+    one, two = (BGNBD(rate="year").fit(each) for each in (near, far))
+    assert two.log_likelihoods(far).sum() == pytest.approx(two.log_likelihood, rel=1e-9)
+    assert two.params["alpha"] == pytest.approx(one.params["alpha"], rel=1e-6)
+    asked = {"horizon_days": 365, "discount_rate": 0.1}
+    assert two.total_interval(far, **asked) == pytest.approx(one.total_interval(near, **asked), rel=1e-6)
+    assert two.total_interval(far, **asked)[0] > 0
+
+
+def test_a_text_attribute_may_have_many_levels():
+    """Forty markets: more coefficients than the points that usually stand for doubt."""
+    base = priced(world(BGNBD(), 2_000, 12))
+    base = base.with_attributes({"market": np.array([f"m{i % 40:02d}" for i in range(2_000)])})
+    fitted, asked = BGNBD(rate=["market"]).fit(base), {"horizon_days": 182, "discount_rate": 0.1}
+    low, high = fitted.total_interval(base, **asked)
+    assert 0 < low < fitted.value(base, **asked).total() < high
 
 
 def test_a_weight_of_two_is_two_customers():

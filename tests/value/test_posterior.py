@@ -50,7 +50,7 @@ def test_simulation_based_calibration(name):
         rng = np.random.default_rng((77, i))
         truth = middle * np.exp(np.log(factor) * rng.standard_normal(len(middle)))
         T = rng.integers(*((5, 13) if kernel.discrete else (20, 60)), 500).astype(float)
-        posterior = model.posterior(base_of(kernel.simulate(truth, T, rng), unit), draws=500, seed=i)
+        posterior = model.posterior(base_of(kernel.simulate(truth, T, rng), unit), draws=250, seed=i)
         ranks[i] = np.mean(posterior.draws < truth, axis=0)
     for j, parameter in enumerate(kernel.names):
         counts = np.bincount(np.minimum((ranks[:, j] * 10).astype(int), 9), minlength=10)

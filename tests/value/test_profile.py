@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retention._kernels.bgnbd import BG
-from retention.errors import ConfigError
+from retention.errors import ConfigError, ModelError
 from retention.histories import Histories
 from retention.value import BGNBD, NBD
 from retention.value.profile import profile_interval
@@ -45,6 +45,23 @@ def test_a_side_on_which_the_likelihood_never_falls_is_open():
     """Everybody buys all the time: whoever never leaves sets no upper bound on b."""
     base = Histories.from_arrays(frequency=[20, 30, 26, 24] * 10, recency_days=[200.0] * 40, age_days=[200.0] * 40)
     assert profile_interval(BGNBD(), base, "b").high == np.inf
+
+
+def test_a_maximum_at_the_edge_has_a_bound_on_its_other_side():
+    """Everybody buys four or five times a year: rates are all alike, r rises for ever, and r = 1 is refuted by far."""
+    base = Histories.from_arrays(frequency=[4, 5] * 150, recency_days=[300.0, 330.0] * 150, age_days=[364.0] * 300)
+    found = profile_interval(NBD(), base, "r")
+    assert found.high == np.inf
+    assert 1.0 < found.low < 1e5
+
+
+def test_a_prior_that_was_asked_for_counts_and_covariates_are_refused():
+    base = simulated(300, 6)
+    tight = profile_interval(BGNBD(prior={"a": (5.0, 1.05)}), base, "a")
+    assert tight.value == pytest.approx(BGNBD(prior={"a": (5.0, 1.05)}).fit(base).params["a"], rel=1e-4)
+    assert tight.high / tight.low < 1.3
+    with pytest.raises(ModelError, match="covariates"):
+        profile_interval(BGNBD(rate=["g"]), base, "a")
 
 
 def test_the_time_unit_only_changes_the_digits_of_times():

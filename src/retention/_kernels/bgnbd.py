@@ -238,8 +238,8 @@ def _alike(k: Any, a: Any, b: Any) -> list[NDArray[np.intp]]:
 
 def _shrunk(z: Floats) -> Floats:
     """(1 - e^-z) / z."""
-    safe = np.where(z > 1e-12, z, 1.0)
-    return np.where(z > 1e-12, -np.expm1(-safe) / safe, 1.0)
+    safe = np.where(np.abs(z) > 1e-12, z, 1.0)
+    return np.where(np.abs(z) > 1e-12, -np.expm1(-safe) / safe, 1.0)
 
 
 def forecast(

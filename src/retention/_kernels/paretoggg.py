@@ -323,12 +323,17 @@ def _weighed(p: _Pairs, logs: Floats) -> tuple[Floats, Floats]:
     return np.asarray(top + np.log(sums)), np.asarray(e / sums[p.row])
 
 
+def _certain(rows: Rows, values: Floats) -> Floats:
+    """A customer not watched yet has told nothing."""
+    return np.where((rows.x == 0) & (rows.T == 0), 0.0, values)
+
+
 def log_likelihoods(params: Params, rows: Rows) -> Floats:
     """Log-likelihood of each customer's purchase times."""
     if not len(rows.x):
         return np.zeros(0)
     p = _pairs(params, rows)
-    return _weighed(p, p.log_weight + _silence(p)[0])[0]
+    return _certain(rows, _weighed(p, p.log_weight + _silence(p)[0])[0])
 
 
 def rowwise(params: Params, rows: Rows) -> Derivatives:
@@ -362,7 +367,7 @@ def rowwise(params: Params, rows: Rows) -> Derivatives:
     H[0, 1] += t
     H[1, 0] += t
     H[1, 1] += mean[1] - t
-    return values, mean, H
+    return _certain(rows, values), mean, H
 
 
 def _still(params: Params, rows: Rows, **grid: float) -> tuple[_Pairs, Floats, Floats]:
@@ -437,7 +442,7 @@ def _moments(o: _Outlook, n: float, horizon: float, fine: float) -> Iterator[tup
     long = np.flatnonzero(sizes > 128)
     span = np.maximum(high - middle, 2.0) + 1.0
     first = -np.log(38 / np.minimum(left, 1.0))
-    count = 256 if fine > 2 else 96
+    count = 192 if fine > 2 else 96
     for start in range(0, len(long), _BLOCK // count):
         some = long[start : start + _BLOCK // count]
         step = (span + 3.7 - first)[some][:, None] / (count - 1)
@@ -592,9 +597,9 @@ def forecast(
     if horizon <= 0 or size == 0:
         return Forecast(np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size))
     h = min(horizon, _ENDLESS / delta) if delta > 0 else horizon
-    p, alive, share = _still(params, rows, **({"wide": 2.4, "depth": 20.0} if rough else {"wide": 1.4, "depth": 30.0}))
-    tolerance, fine, tables = (1e-5, 1.3, 96) if rough else (1e-11, 2.4, 640)
-    keep = np.flatnonzero(share > (1e-5 if rough else 1e-11))
+    p, alive, share = _still(params, rows, **({"wide": 2.4, "depth": 20.0} if rough else {"wide": 1.2, "depth": 34.0}))
+    tolerance, fine, tables = (1e-5, 1.3, 96) if rough else (1e-9, 2.4, 640)
+    keep = np.flatnonzero(share > (1e-5 if rough else 1e-9))
     o = _Outlook(p, share, rows.T[p.row], gammagaps.log_survival(p.H, p.k, p.a, p.A)).take(keep)
     sums = np.zeros((4, size))
     for n, weight in _counts(1e9):
@@ -617,7 +622,7 @@ def pmf(params: Params, rows: Rows, horizon: float, most: int) -> Floats:
     least = np.zeros((size, most + 2))
     least[:, 0] = 1.0
     if horizon > 0 and size:
-        p, alive, share = _still(params, rows, wide=1.4, depth=30.0)
+        p, alive, share = _still(params, rows, wide=1.2, depth=34.0)
         o = _Outlook(p, share, rows.T[p.row], gammagaps.log_survival(p.H, p.k, p.a, p.A))
         for n in range(1, most + 2):
             found = _arrival(o, float(n), horizon, 0.0, 2.4, tables=640)[0]

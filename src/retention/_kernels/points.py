@@ -18,6 +18,8 @@ def normal_points(count: int, dimensions: int) -> NDArray[np.float64]:
         >>> bool(abs(z.mean(0)).max() < 1e-14), bool(abs(z.T @ z / 32 - np.eye(4)).max() < 1e-12)
         (True, True)
     """
+    if count < 2 * dimensions:
+        raise ValueError(f"{count} mirrored points span at most {count // 2} dimensions, not {dimensions}")
     ratio = 2.0
     for _ in range(64):
         ratio = (1 + ratio) ** (1 / (dimensions + 1))

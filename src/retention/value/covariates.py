@@ -1,6 +1,6 @@
 """What else is known of a customer, as columns of numbers that move her purchase rate or her drop-out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +17,8 @@ __all__ = ["Column", "Design"]
 class Column:
     """One column: an attribute as a number, or a flag for one ``level`` of a text attribute.
 
-    Centred on ``center`` and divided by ``scale`` while fitting; coefficients are told per unit of the attribute.
+    Models work with it in standard deviations (``scale``) from the average (``center``) of the base they were fitted
+    to, so that an attribute far from 0, like a year, loses no digits; coefficients are told per unit of the attribute.
     """
 
     attribute: str
@@ -84,8 +85,13 @@ class Design:
             levels=levels,
         )
 
-    def matrix(self, histories: Histories, *, scaled: bool = False) -> FloatColumn:
-        """One row a customer, one column a coefficient; raw, or centred and scaled as while fitting."""
+    def told(self, coefficients: Iterable[float]) -> dict[str, float]:
+        """Coefficients by name, per unit of the attribute."""
+        columns = (*self.rate, *self.dropout)
+        return {name: c / column.scale for name, c, column in zip(self.names, coefficients, columns, strict=True)}
+
+    def matrix(self, histories: Histories) -> FloatColumn:
+        """A row a customer, a column a coefficient, in standard deviations from the average of the base fitted to."""
         for name in {column.attribute for column in (*self.rate, *self.dropout)} | set(self.levels):
             if name not in histories.attributes:
                 raise ModelError(
@@ -104,8 +110,7 @@ class Design:
         columns = (*self.rate, *self.dropout)
         out = np.empty((len(histories), len(columns)))
         for j, column in enumerate(columns):
-            raw = column.of(histories)
-            out[:, j] = (raw - column.center) / column.scale if scaled else raw
+            out[:, j] = (_numbers(column, histories) - column.center) / column.scale
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,13 +132,22 @@ class Design:
         )
 
 
-def _scaled(column: Column, histories: Histories, weight: FloatColumn) -> Column:
-    values = column.of(histories)
+def _numbers(column: Column, histories: Histories) -> FloatColumn:
+    """A column's raw values, or one clear error if they are no finite numbers."""
+    given = histories.attributes[column.attribute]
+    numeric = column.level is not None or given.dtype.kind in "biuf"
+    values = column.of(histories) if numeric else np.full(len(histories), np.nan)
     if not np.all(np.isfinite(values)):
         raise ModelError(
-            f"covariate {column.attribute!r} with values that are not finite", rule="covariates are finite numbers",
+            f"covariate {column.attribute!r} with values that are not finite numbers",
+            rule="a covariate that was numbers when the model was fitted stays finite numbers",
             remedy="mend them, or give the attribute as text with a level 'unknown'",
-        )  # fmt: skip
+        )
+    return values
+
+
+def _scaled(column: Column, histories: Histories, weight: FloatColumn) -> Column:
+    values = _numbers(column, histories)
     total = max(float(weight.sum()), 1e-300)
     center = float(np.einsum("n,n->", weight, values)) / total
     spread = float(np.sqrt(np.einsum("n,n->", weight, (values - center) ** 2) / total))

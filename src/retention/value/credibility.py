@@ -238,6 +238,10 @@ class FittedCredibility:
             square += (first**2 + variance + draw.within**2) / len(draws)
         return Moments(mean, square, product)
 
+    def lossless(self, histories: Histories) -> Any:
+        """Nobody's: margins are normal."""
+        return np.zeros(len(histories), dtype=bool)
+
     def totals(
         self, histories: Histories, weights: FloatColumn, points: int, log_rate: FloatColumn | None = None
     ) -> FloatColumn:

@@ -10,6 +10,7 @@ from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.covariates import Design
 from retention.value.estimate import estimate
+from retention.value.margins import weights_of
 
 if TYPE_CHECKING:
     from retention._kernels.purchases import Kernel, Rows
@@ -24,16 +25,17 @@ _DOUBT = 3.0  # a coefficient of three per standard deviation of its attribute i
 def fit_explained(model: "PurchaseModel", histories: Histories, weight: FloatColumn | None) -> "FittedPurchases":
     """Parameters and coefficients together by maximum likelihood, exact first and second derivatives throughout.
 
-    Attributes are centred and scaled while climbing; what is told is per unit of the attribute, for a customer whose
-    attributes are all 0. A coefficient that the data do not identify (two attributes that say the same, a level
-    nobody has) gets no standard error, and the diagnosis names it; a weak prior then holds it.
+    Attributes are centred and scaled: parameters are those of a customer with average attributes, and so is a
+    ``prior`` on them; coefficients are told per unit of the attribute. A coefficient that the data do not identify (two
+    attributes that say the same, a level nobody has) gets no standard error, and the diagnosis names it; a weak prior
+    then holds it.
     """
     from retention.value.purchases import FittedPurchases
 
-    kernel, clock = model.kernel(), model.clock(histories)
-    ones = np.ones(len(histories)) if weight is None else np.asarray(weight, dtype=np.float64)
+    kernel, clock = model.kernel(), model.clock(histories, weight)
+    ones = weights_of(weight, len(histories))
     design = Design.learn(histories, model.rate, model.dropout, ones)
-    rows, Z, w = _alike(model.rows(histories).scaled(clock), design.matrix(histories, scaled=True), ones)
+    rows, Z, w = _alike(model.rows(histories).scaled(clock), design.matrix(histories), ones)
     mean, sd, always = model.log_prior(clock)
     d, q = len(kernel.names), len(design)
     moved = [kernel.names.index(model.RATE[0])] * len(design.rate)
@@ -61,25 +63,15 @@ def fit_explained(model: "PurchaseModel", histories: Histories, weight: FloatCol
         customers=float(ones.sum()),
         start=np.concatenate([start, np.zeros(q)]),
     )
-    # From centred and scaled attributes and the clock back to theirs and the model's time unit: a linear map.
-    scale = np.array([c.scale for c in (*design.rate, *design.dropout)])
-    center = np.array([c.center for c in (*design.rate, *design.dropout)])
-    back = np.eye(d + q)
-    back[d:, d:] = np.diag(1 / scale)
-    for j in range(q):
-        back[moved[j], d + j] = -signs[j] * center[j] / scale[j]
-    unit = np.array(kernel.time_power) * math.log(clock / model.time_unit_days)
-    told = back @ point
-    told[:d] += unit
-    spread = back @ np.array(found.spread) @ back.T
-    known = np.isfinite([found.standard_errors[name] for name in names])
-    size = np.sqrt(np.diag(spread)) * np.concatenate([np.exp(told[:d]), np.ones(q)])
+    unit = (clock / model.time_unit_days) ** np.array(kernel.time_power, dtype=np.float64)
+    told = np.concatenate([point[:d] + np.log(unit), point[d:]])
+    # estimate() speaks of positive parameters; a coefficient's own error is without the factor exp(coefficient).
+    factor = np.concatenate([unit, np.exp(-point[d:]) / [c.scale for c in (*design.rate, *design.dropout)]])
     events = 0.0 if kernel.discrete else float(np.einsum("n,n->", w, rows.x))
     found = evolve(
         found,
         log_likelihood=found.log_likelihood - events * math.log(clock / model.time_unit_days),
-        standard_errors={name: float(e) if k else math.nan for name, e, k in zip(names, size, known, strict=True)},
-        spread=spread,
+        standard_errors={name: found.standard_errors[name] * float(f) for name, f in zip(names, factor, strict=True)},
     )
     return FittedPurchases(
         recipe=model,

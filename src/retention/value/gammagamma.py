@@ -318,6 +318,10 @@ class FittedGammaGamma:
         doubt = self._doubt(hers) ** 2
         return Moments(mean, square + doubt, product + doubt)
 
+    def lossless(self, histories: Histories) -> Any:
+        """Whose margins are gamma: repeat buyers who earned something, and the others if nobody made a loss."""
+        return np.where(histories.frequency > 0, histories.margin_mean > 0, self.loss_share == 0)
+
     def totals(
         self, histories: Histories, weights: FloatColumn, points: int, log_rate: FloatColumn | None = None
     ) -> FloatColumn:

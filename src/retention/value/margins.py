@@ -128,6 +128,10 @@ class FittedMargin(Protocol):
         """First and second moments of future margins, averaged over ``points`` for the doubt about the parameters."""
         ...
 
+    def lossless(self, histories: Histories) -> Any:
+        """For each customer, whether none of her purchase days can bring less than nothing, if the model is right."""
+        ...
+
     def totals(
         self, histories: Histories, weights: FloatColumn, points: int, log_rate: FloatColumn | None = None
     ) -> FloatColumn:

@@ -157,11 +157,11 @@ class Posterior:
 
         Raises ConfigError for arguments out of range.
         """
-        if not (0 < horizon_days < math.inf and 0 < interval < 1 and draws >= 20 and discount_rate > -1):
+        if not (0 < horizon_days < math.inf and 0 < interval < 1 and draws >= 20 and 0 <= discount_rate < math.inf):
             raise ConfigError(
                 f"horizon_days={horizon_days!r}, discount_rate={discount_rate!r}, interval={interval!r}, "
                 f"draws={draws!r}",
-                rule="days are positive and finite, the rate above -1, the interval between 0 and 1, draws 20 or more",
+                rule="days are positive and finite, the rate 0 or more, the interval between 0 and 1, draws 20 or more",
                 remedy="predict(base, horizon_days=365, discount_rate=0.10, interval=0.90, draws=400)",
             )
         delta = math.log1p(discount_rate) / 365.0
@@ -189,10 +189,10 @@ class Posterior:
         days, the mean and the standard deviation of the count, the mean recency of those who came back, the share of
         those silent for more than half of their age.
         """
-        kernel, unit = self.fitted.recipe.kernel(), self.fitted.time_unit_days
-        T = histories.age_days / unit
+        kernel, recipe = self.fitted.recipe.kernel(), self.fitted.recipe
+        x, t_x, T, _ = recipe.rows(histories).scaled(recipe.time_unit_days)
         rng = np.random.default_rng(seed)
-        seen = _statistics(histories.frequency.astype(float), histories.recency_days / unit, T)
+        seen = _statistics(x, t_x, T)
         made = np.empty((replications, len(seen)))
         for i, theta in enumerate(self._some(replications, rng)):
             rows = kernel.simulate(theta, T, rng)
@@ -231,7 +231,9 @@ class Posterior:
         for start in range(0, len(histories), _BLOCK):
             block = slice(start, start + _BLOCK)
             hers = histories[block]
-            money = None if margin is None else (margin.moments(hers, 32, self.fitted.log_rate(hers)), hers)
+            money = None
+            if margin is not None:
+                money = (margin.moments(hers, 32, self.fitted.log_rate(hers)), margin.lossless(hers))
             yield start, rows.take(block), money
 
     def _futures(
@@ -274,9 +276,8 @@ def _no_money(ahead: "Ahead", chance: bool, rng: np.random.Generator) -> FloatCo
     return np.zeros(len(ahead.counts))
 
 
-def _money(moments: Any, hers: Histories) -> Callable[["Ahead", bool, np.random.Generator], FloatColumn]:
+def _money(moments: Any, lossless: Any) -> Callable[["Ahead", bool, np.random.Generator], FloatColumn]:
     """Draws of the money that a draw of purchases brings, with the moments that the margin model gives."""
-    lossless = (hers.margin_mean > 0) | (hers.frequency == 0)
     mean = moments.mean
     between = np.maximum(moments.product - mean**2, 1e-12 * mean**2)
     within = np.maximum(moments.square - moments.product, 0.0)
@@ -290,7 +291,7 @@ def _money(moments: Any, hers: Histories) -> Callable[["Ahead", bool, np.random.
             return np.asarray(ahead.expected * own)
         n = ahead.counts
         # The sum of n purchases around her mean: gamma or normal with n times one purchase's variance.
-        spread = np.sqrt(within * np.where(gamma, (own / np.where(gamma, mean, 1.0)) ** 2, 1.0))
+        spread = np.sqrt(within * np.where(gamma, own**2 / np.where(gamma, moments.product, 1.0), 1.0))
         noise_shape = np.divide(n * own**2, spread**2, out=np.ones(len(n)), where=gamma & (n > 0) & (spread > 0))
         total = np.where(
             gamma & (spread > 0), rng.gamma(noise_shape) * n * own / np.maximum(noise_shape, 1e-300),
@@ -361,7 +362,7 @@ def sample_posterior(
             rule="draws are of the models without covariates",
             remedy="fit it: its intervals average over a normal approximation of coefficients and parameters",
         )
-    kernel, clock = model.kernel(), model.clock(histories)
+    kernel, clock = model.kernel(), model.clock(histories, weight)
     fitted = model.fit(histories, weight)
     exact = model.cells(histories, weight).scaled(clock)
     center, sd, _ = model.log_prior(clock)

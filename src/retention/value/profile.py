@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import frozen
 
-from retention.errors import ConfigError, nearest
+from retention.errors import ConfigError, ModelError, nearest
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProfileInterval", "profile_interval"]
 
-_FAR = 14.0  # of log-parameters: there a side without end is told from one that is merely long
+_FAR = 9.0  # of log-parameters: there a side counts as without end; the others have room to follow inside their box
 
 
 @frozen(kw_only=True)
@@ -45,8 +45,8 @@ def profile_interval(
     """The values of one parameter that a likelihood-ratio test would not refuse, the others free to follow.
 
     Where a likelihood is skewed or ends in a ridge (a and b of BG/NBD, s and beta of Pareto/NBD) a standard error says
-    too much; this is honest there, and open where the data set no bound. Times are in the model's time unit.
-    Venzon and Moolgavkar 1988, Applied Statistics 37(1), 87-94.
+    too much; this is honest there, and open where the data set no bound. A ``prior`` that the model asks for counts.
+    Times are in the model's time unit. Venzon and Moolgavkar 1988, Applied Statistics 37(1), 87-94.
 
     Raises ConfigError for an unknown parameter or a level out of range.
 
@@ -71,10 +71,22 @@ def profile_interval(
         )  # fmt: skip
     if not 0 < level < 1:
         raise ConfigError(f"level={level!r}", rule="a level is between 0 and 1", remedy="0.90 means 90 %")
-    clock = model.clock(histories)
+    if model.rate or model.dropout:
+        raise ModelError(
+            f"a profile of {model.name} with covariates",
+            rule="profiles are of the models without covariates",
+            remedy="read the standard errors of the fit",
+        )
+    clock = model.clock(histories, weight)
     cells = model.cells(histories, weight, which=False).scaled(clock)
-    center, _, _ = model.log_prior(clock)
-    top = maximise(lambda theta: kernel.total(np.exp(theta), cells), center)
+    center, _, always = model.log_prior(clock)
+
+    def height(theta: FloatColumn) -> tuple[float, FloatColumn, FloatColumn]:
+        value, gradient, hessian = kernel.total(np.exp(theta), cells)
+        pull = always * (theta - center)
+        return value - float(pull @ (theta - center)) / 2, gradient - pull, hessian - np.diag(always)
+
+    top = maximise(height, center)
     here = kernel.names.index(parameter)
     free = np.arange(len(center)) != here
     drop = float(chdtri(1, 1 - level)) / 2
@@ -86,7 +98,7 @@ def profile_interval(
         def held(theta: FloatColumn) -> tuple[float, FloatColumn, FloatColumn]:
             full = np.empty(len(center))
             full[free], full[here] = theta, at
-            value, gradient, hessian = kernel.total(np.exp(full), cells)
+            value, gradient, hessian = height(full)
             return value, gradient[free], hessian[np.ix_(free, free)]
 
         begin = known[min(known, key=lambda other: abs(other - at))]
@@ -96,17 +108,15 @@ def profile_interval(
 
     bounds = []
     for way in (-1.0, 1.0):
-        reach, inside = 0.1, float(top.point[here])
-        outside = inside
-        while abs(outside) < _FAR:
-            outside, reach = inside + way * reach, 2 * reach
+        inside, reach = float(np.clip(top.point[here], -_FAR, _FAR)), 0.1
+        while way * inside < _FAR:
+            outside, reach = way * min(way * inside + reach, _FAR), 2 * reach
             if short(outside) < 0:
+                bounds.append(float(np.exp(brentq(short, inside, outside, xtol=1e-10))))
                 break
             inside = outside
         else:
             bounds.append(0.0 if way < 0 else np.inf)
-            continue
-        bounds.append(float(np.exp(brentq(short, inside, outside, xtol=1e-10))))
     unit = float((clock / model.time_unit_days) ** kernel.time_power[here])
     return ProfileInterval(
         parameter=parameter,

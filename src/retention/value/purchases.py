@@ -4,7 +4,7 @@ A model of this library is a subclass of :class:`PurchaseModel` with a name, a k
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from retention.value.bounds import bounds_of_each, bounds_of_sum
 from retention.value.covariates import Design
 from retention.value.estimate import Estimate, estimate, positive_parameters, tuples
 from retention.value.gammagamma import GammaGamma
-from retention.value.margins import FittedMargin, MarginModel, margin_from_dict, margin_model
+from retention.value.margins import FittedMargin, MarginModel, margin_from_dict, margin_model, weights_of
 from retention.value.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ def rows_of(histories: Histories) -> "Rows":
 
     x = histories.frequency.astype(np.float64)
     return Rows(x, histories.recency_days, histories.age_days, histories.gap_log_sum)
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """One name is one name, not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @frozen(kw_only=True)
@@ -66,8 +71,8 @@ class PurchaseModel:
     time_unit_days: float = field(default=7.0)
     margin: MarginModel = field(factory=GammaGamma)
     prior: Mapping[str, tuple[float, float]] = field(factory=dict)
-    rate: tuple[str, ...] = field(default=(), converter=tuple)
-    dropout: tuple[str, ...] = field(default=(), converter=tuple)
+    rate: tuple[str, ...] = field(default=(), converter=_names)
+    dropout: tuple[str, ...] = field(default=(), converter=_names)
     penalty: float = field(default=0.0)
 
     @dropout.validator
@@ -148,7 +153,7 @@ class PurchaseModel:
         return evolve(fitted, margin=self.margin.fit(histories, fitted.log_rate(histories), weight))
 
     def _fit_plain(self, histories: Histories, weight: FloatColumn | None) -> "FittedPurchases":
-        kernel, clock = self.kernel(), self.clock(histories)
+        kernel, clock = self.kernel(), self.clock(histories, weight)
         cells = self.cells(histories, weight, which=False).scaled(clock)
         mean, sd, always = self.log_prior(clock)
         point, found = estimate(
@@ -189,10 +194,15 @@ class PurchaseModel:
 
         return sample_posterior(self, histories, draws=draws, seed=seed, weight=weight)
 
-    def clock(self, histories: Histories) -> float:
+    def clock(self, histories: Histories, weight: FloatColumn | None = None) -> float:
         """The days that count as one time unit while fitting: the median age, so that priors scale with the data."""
-        ages = histories.age_days[histories.age_days > 0]
-        return float(np.median(ages)) if len(ages) and not self.kernel().discrete else self.time_unit_days
+        w = weights_of(weight, len(histories))
+        old = np.flatnonzero((histories.age_days > 0) & (w > 0))
+        if not len(old) or self.kernel().discrete:
+            return self.time_unit_days
+        order = old[np.argsort(histories.age_days[old], kind="stable")]
+        held = np.cumsum(w[order])
+        return float(histories.age_days[order[np.searchsorted(held, held[-1] / 2)]])
 
     def rows(self, histories: Histories) -> "Rows":
         """What the kernel reads of a base, in days; a model may ask more of the base, and raise."""
@@ -271,8 +281,8 @@ class FittedPurchases:
     ``purchase_params`` are in the order of the kernel's names, times in the recipe's time unit. ``doubt`` may hold
     points of the log-parameters (rows, equally likely) that intervals average over, from a posterior sample; without
     it a normal distribution with the estimate's spread stands for the doubt. ``design`` and ``coefficients`` say how
-    attributes of the customers move their rate and their drop-out; parameters are those of a customer whose attributes
-    are all 0 (and of the first level).
+    attributes of the customers move their rate and their drop-out, in standard deviations from the average; parameters
+    are those of a customer whose attributes are the average of the base that the model was fitted to.
     """
 
     recipe: PurchaseModel
@@ -298,7 +308,7 @@ class FittedPurchases:
         """The purchase model's parameters and coefficients, and the margin model's if there is one."""
         own = dict(zip(self.recipe.kernel().names, self.purchase_params, strict=True))
         if self.design is not None:
-            own.update(zip(self.design.names, self.coefficients, strict=True))
+            own.update(self.design.told(self.coefficients))
         return own if self.margin is None else {**own, **self.margin.params}
 
     @property
@@ -363,7 +373,7 @@ class FittedPurchases:
         """Expected repeat purchases of a customer in the ``days`` after her first purchase, E[X(t)].
 
         With a ``discount_rate`` per year: the discounted expected transactions of a customer just acquired. A model
-        with covariates speaks of a customer whose attributes are all 0.
+        with covariates speaks of a customer whose attributes are the average.
         """
         if self.design is not None:
             return evolve(self, design=None, coefficients=(), estimate=None, doubt=()).expected_new(
@@ -557,7 +567,7 @@ class FittedPurchases:
             block = slice(start, start + _BLOCK)
             mine = type(ahead)(*(values[which[block]] for values in ahead))
             rows = histories[block]
-            lossless = (rows.margin_mean > 0) | (rows.frequency == 0)
+            lossless = margin.lossless(rows)
             money = margin.moments(rows, len(totals), log_rate[block])
             low[block], high[block] = bounds_of_each(mine, money, lossless, interval)
         return low, high
@@ -573,7 +583,8 @@ class FittedPurchases:
             return center
         spread = np.array(self.estimate.spread)
         # Where the parameters are known to a few per cent a handful of points has the same first two moments.
-        count = 32 if float(np.sqrt(np.diag(spread).max())) > 0.05 else 2 * (len(spread) + 1)
+        least = 2 * (len(spread) + 1)
+        count = max(32, least) if float(np.sqrt(np.diag(spread).max())) > 0.05 else least
         steps = normal_points(count, len(spread)) @ np.linalg.cholesky(spread).T
         return np.asarray(np.clip(center + steps, -14.0, 25.0))
 
@@ -638,9 +649,9 @@ def _checked_days(days: float, name: str = "days", rate: float = 0.0) -> float:
 
 
 def _check_rate(rate: float) -> None:
-    if not (math.isfinite(rate) and rate > -1):
+    if not 0 <= rate < math.inf:
         raise ConfigError(
-            f"discount_rate={rate!r}", rule="a yearly rate is above -1 and finite", remedy="0.10 means 10 % a year"
+            f"discount_rate={rate!r}", rule="a yearly rate is 0 or more and finite", remedy="0.10 means 10 % a year"
         )
 
 
