@@ -1,4 +1,4 @@
-"""Truth, with thirty and more digits, for the BG/NBD and MBG/NBD kernels: `python tests/_kernels/truth/bgnbd.py`, about ten minutes.
+"""Truth with thirty and more digits for the BG/NBD and MBG/NBD kernels: `python tests/_kernels/truth/bgnbd.py`, 20 min.
 
 Everything is integrated from the definitions over her drop-out probability p, with the gamma rate integrated by hand
 (a Poisson process with rate gamma(k, A) seen for a time h has bought nothing with probability (A / (A + h))^k); nothing
