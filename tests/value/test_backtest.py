@@ -101,7 +101,7 @@ def rewritten(log, cut, rng):
     past = log.take(known)
     n = 150
     who = rng.choice([*past.customers.labels.tolist(), "new1", "new2"], n)
-    at = np.datetime64(cut) + 1 + rng.integers(0, 120, n).astype("timedelta64[D]")
+    at = np.datetime64(cut) + rng.integers(1, 121, n).astype("timedelta64[D]")
     future = TransactionLog.from_arrays(customer_id=who, at=at, revenue=np.round(rng.normal(10, 30, n), 2))
     both = past + future
     # Every third order of before the cut is undone a week after it.

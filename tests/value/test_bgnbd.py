@@ -251,6 +251,29 @@ def test_a_stored_model_gives_exactly_the_same_numbers():
     assert a.equals(b)
 
 
+def _mangled(stored):
+    yield {**stored, "format": 1}
+    yield {**stored, "extra": 1}
+    yield {name: part for name, part in stored.items() if name != "doubt"}
+    yield {**stored, "purchase_params": stored["purchase_params"][:3]}
+    yield {**stored, "purchase_params": [-1.0, *stored["purchase_params"][1:]]}
+    yield {**stored, "coefficients": [0.5]}
+    yield {**stored, "recipe": {**stored["recipe"], "model": "bg-nbt"}}
+    yield {**stored, "recipe": {**stored["recipe"], "colour": "blue"}}
+    yield {**stored, "recipe": {name: part for name, part in stored["recipe"].items() if name != "prior"}}
+    yield {**stored, "estimate": {**stored["estimate"], "mood": "good"}}
+    yield {**stored, "margin": {**stored["margin"], "mood": "good"}}
+    yield {**stored, "margin": {**stored["margin"], "margin": "beta-beta"}}
+
+
+def test_a_stored_model_that_is_not_as_it_was_written_is_refused():
+    base, _ = simulated(200, seed=9)
+    stored = json.loads(json.dumps(BGNBD().fit(base).to_dict()))
+    for broken in _mangled(stored):
+        with pytest.raises(ModelError):
+            FittedPurchases.from_dict(broken)
+
+
 def test_fitting_ends_on_a_flat_top():
     base, _ = simulated(2_000, seed=1)
     fitted = BGNBD().fit(base)

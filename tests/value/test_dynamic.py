@@ -16,7 +16,14 @@ from retention.value.paretonbd import ParetoNBD
 START = np.datetime64("2010-01-04")  # a Monday
 PLANTED = {"r": 1.2, "alpha": 8.0, "s": 0.7, "beta": 12.0}
 SEASON = np.cos(2 * np.pi * np.arange(156) / 52)
-WEEKS = [str(START + 7 * k) for k in range(156)]
+
+
+def day_after(start_days):
+    """The date so many days after the first Monday."""
+    return str(START + np.timedelta64(int(start_days), "D"))
+
+
+WEEKS = [day_after(7 * k) for k in range(156)]
 
 
 def lived(n, rate, hazard, weeks, seed, params=PLANTED):
@@ -49,7 +56,7 @@ def log_of(owner, day):
 
 
 CALENDAR = Calendar.weekly(WEEKS, {"season": SEASON})
-AS_OF = str(START + 7 * 104 - 3)
+AS_OF = day_after(7 * 104 - 3)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +123,7 @@ def test_forecasts_with_the_covariates_of_the_future_agree_with_simulation():
     owner, day = lived(n, rate, 1.0, weeks, seed=21)
     log = log_of(owner, day)
     today = 7 * 97
-    as_of = str(START + today)
+    as_of = day_after(today)
     model = DynamicParetoNBD(rate=("season",)).at({**PLANTED, "rate:season": 0.8})
     near = model.expected_purchases(log, CALENDAR, 91, as_of=as_of)
     both = model.expected_purchases(log, CALENDAR, 182, as_of=as_of)
@@ -133,7 +140,7 @@ def test_who_bought_in_the_low_season_is_more_surely_alive_after_it(seasonal):
     alive = []
     for week in last:
         log = log_of(np.zeros(4, int), 7 * (week + 52) - np.array([60, 40, 20, 0]))
-        alive.append(model.p_alive(log, CALENDAR, as_of=str(START + 7 * (week + 60)))[0])
+        alive.append(model.p_alive(log, CALENDAR, as_of=day_after(7 * (week + 60)))[0])
     assert alive[1] > alive[0] + 0.1
 
 

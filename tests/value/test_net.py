@@ -41,7 +41,7 @@ def cases(draw):
     who, when, revenue, margin, off = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [], [], [])
     log = TransactionLog.from_arrays(
         customer_id=np.asarray(who, dtype=np.str_),
-        at=[str(START + d) for d in when],
+        at=[str(START + np.timedelta64(int(d), "D")) for d in when],
         revenue=np.asarray(revenue, dtype=object),
         margin=np.asarray(margin, dtype=object),
     )
@@ -56,7 +56,7 @@ def cases(draw):
     calls = draw(st.lists(st.tuples(people, days, st.sampled_from(["email", "Phone"]), st.booleans()), max_size=6))
     touches = Touches.from_arrays(
         customer_id=[w for w, *_ in calls],
-        at=[START + d for _, d, *_ in calls],
+        at=[START + np.timedelta64(int(d), "D") for _, d, *_ in calls],
         channel=[c for *_, c, _ in calls],
         kind=["give"] * len(calls),
         direction=["out" if out else "in" for *_, out in calls],
@@ -64,7 +64,7 @@ def cases(draw):
     posted = draw(st.lists(st.tuples(people, days, cents(0, 10**5)), min_size=1, max_size=5))
     postings = Postings.of(
         customer_id=[w for w, *_ in posted],
-        at=[str(START + d) for _, d, _ in posted],
+        at=[str(START + np.timedelta64(int(d), "D")) for _, d, _ in posted],
         amount=np.asarray([a for *_, a in posted], dtype=object),
     )
     points = draw(st.dictionaries(people, st.integers(0, 10**5), max_size=4))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from attrs import evolve, field, fields, frozen
 
-from retention.errors import ConfigError, ModelError, nearest
+from retention.errors import ConfigError, ModelError, RetentionError, nearest
 from retention.frames.table import FloatColumn, Provenance
 from retention.histories import Histories
 from retention.value.bounds import bounds_of_each, bounds_of_sum
@@ -489,15 +489,29 @@ class FittedPurchases:
                 remedy="fit the model again, or read it with the release that wrote it",
             )
         margin, found, design = data["margin"], data["estimate"], data["design"]
-        return cls(
-            recipe=PurchaseModel.from_dict(data["recipe"]),
-            purchase_params=tuple(float(value) for value in data["purchase_params"]),
-            margin=None if margin is None else margin_from_dict(margin),
-            estimate=None if found is None else Estimate.from_dict(found),
-            doubt=data["doubt"],
-            design=None if design is None else Design.from_dict(design),
-            coefficients=tuple(float(value) for value in data["coefficients"]),
-        )
+        try:
+            read = cls(
+                recipe=PurchaseModel.from_dict(data["recipe"]),
+                purchase_params=tuple(float(value) for value in data["purchase_params"]),
+                margin=None if margin is None else margin_from_dict(margin),
+                estimate=None if found is None else Estimate.from_dict(found),
+                doubt=data["doubt"],
+                design=None if design is None else Design.from_dict(design),
+                coefficients=tuple(float(value) for value in data["coefficients"]),
+            )
+            names = read.recipe.kernel().names
+            positive_parameters(read.name, dict(zip(names, read.purchase_params, strict=True)), names)
+            if len(read.coefficients) != (0 if read.design is None else len(read.design)):
+                raise ValueError("coefficients without their covariates, or the reverse")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, RetentionError):
+                raise
+            raise ModelError(
+                f"a stored model with a part that cannot be read ({type(error).__name__}: {error})",
+                rule="a stored model is read as it was written, with nothing more and nothing less",
+                remedy="store it again with to_dict()",
+            ) from error
+        return read
 
     def _question(self, days: float, rate: float, interval: float) -> tuple[FittedMargin, float, float]:
         """The margin model, the horizon in days and the discount rate a day, or one clear error."""
