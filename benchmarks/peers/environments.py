@@ -11,7 +11,6 @@ from pathlib import Path
 __all__ = ["PEERS", "Peer", "Unavailable", "worker_command"]
 
 HERE = Path(__file__).parent
-CRAN = "https://cloud.r-project.org"
 
 
 class Unavailable(Exception):
@@ -99,11 +98,14 @@ def _r(peer: Peer, cache: Path, library: Path | None) -> tuple[list[str], str]:
     said = subprocess.run([rscript, "-e", ask], capture_output=True, text=True)
     if said.returncode:
         into = (cache / "r").resolve().as_posix()
-        install = f'install.packages("{peer.name}", lib = "{into}", repos = "{CRAN}", quiet = TRUE)'
+        # From whichever repository this R is set up for (options("repos")); none is named here.
+        install = f'install.packages("{peer.name}", lib = "{into}", quiet = TRUE)'
         subprocess.run([rscript, "-e", install], capture_output=True, text=True)
         said = subprocess.run([rscript, "-e", ask], capture_output=True, text=True)
     if said.returncode:
-        raise Unavailable("the R package is not installed, and could not be installed from CRAN")
+        raise Unavailable(
+            "the R package is not installed, and could not be installed from the repository that R is set up for"
+        )
     found = [f"library={folder.as_posix()}" for folder in folders]
     return [rscript, str(HERE / peer.worker), *found[:1]], f"{peer.name} {said.stdout.strip()}"
 
