@@ -316,3 +316,32 @@ def test_wrong_parameters_are_one_clear_error(params):
 def test_a_time_unit_is_positive(unit):
     with pytest.raises(ConfigError, match="time_unit_days"):
         BGNBD(time_unit_days=unit)
+
+
+def test_a_weight_is_as_many_customers_also_where_the_weak_prior_speaks():
+    """Six rows of unlike ages: the prior's own clock is the median age of the customers, not of the rows."""
+    rows = Histories.from_arrays(
+        frequency=[0, 1, 3, 0, 2, 0], recency_days=[0, 40, 150, 0, 300, 0], age_days=[30, 60, 200, 400, 500, 700]
+    )
+    weight = np.array([5.0, 4.0, 3.0, 1.0, 1.0, 2.0])
+    heavy, repeated = BGNBD().fit(rows, weight), BGNBD().fit(rows[np.repeat(np.arange(6), weight.astype(int))])
+    assert "weak prior" in " ".join(repeated.estimate.notes)
+    assert heavy.purchase_params == pytest.approx(repeated.purchase_params, rel=1e-6)
+
+
+def test_where_some_bring_losses_a_newcomer_may_bring_one():
+    """Normal margins of mean 5 and spread 10 between customers: whoever came once can cost money, and says so."""
+    from retention.value import Credibility
+
+    base, _ = simulated(2_000, seed=4)
+    rng = np.random.default_rng(4)
+    own = rng.normal(5.0, 10.0, 2_000)
+    losing = evolve(base, margin_mean=np.where(base.frequency > 0, own + rng.normal(0, 5.0, 2_000), 0.0))
+    asked = {"horizon_days": 3650.0, "discount_rate": 0.1}
+    worth = BGNBD(margin=Credibility()).fit(losing).value(losing, **asked)
+    once = losing.frequency == 0
+    assert worth.value_low[once].min() < 0 < worth.value_high[once].max()
+    classic = BGNBD().fit(losing)
+    assert classic.margin.loss_share > 0.1
+    assert not classic.margin.lossless(losing)[once].any()
+    assert classic.margin.lossless(base)[base.margin_mean > 0].all()
