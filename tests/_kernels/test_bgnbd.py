@@ -130,3 +130,30 @@ def test_discounting_only_takes_away():
     assert little == pytest.approx(plain, rel=1e-10)
     assert np.all(much < plain)
     assert np.all(much > plain * math.exp(-0.05 * 52))
+
+
+@pytest.mark.parametrize("m", [0, 1])
+@pytest.mark.parametrize("params", [CDNOW, (0.05, 0.5, 1.0, 0.5), (3.0, 100.0, 5.0, 2.0)], ids=str)
+def test_derivatives_have_eight_digits(params, m):
+    """Against forty-digit differences of the textbook likelihood, by log-parameters."""
+    mp = pytest.importorskip("mpmath")
+    customers = [(0, 0.0, 39.0), (2, 30.4, 38.9), (2, 38.9, 38.9), (60, 50.0, 78.0)]
+    _, gradient, hessian = (BG, MBG)[m].rowwise(params, rows(*customers))
+    with mp.workdps(40):
+        theta = [mp.log(mp.mpf(value)) for value in params]
+        for i, (x, t_x, T) in enumerate(customers):
+
+            def textbook(*logs, x=x, t_x=t_x, T=T):
+                r, alpha, a, b = (mp.exp(value) for value in logs)
+                total = mp.beta(a, b + x + m) / mp.beta(a, b) * (alpha + T) ** -(r + x)
+                if x > 0 or m:
+                    total += mp.beta(a + 1, b + x + m - 1) / mp.beta(a, b) * (alpha + t_x) ** -(r + x)
+                return mp.log(mp.gamma(r + x) / mp.gamma(r) * alpha**r * total)
+
+            for j in range(4):
+                once = tuple(int(k == j) for k in range(4))
+                assert gradient[j, i] == pytest.approx(float(mp.diff(textbook, theta, once)), rel=1e-8, abs=1e-11)
+                for k in range(j, 4):
+                    twice = tuple(int(n == j) + int(n == k) for n in range(4))
+                    true = float(mp.diff(textbook, theta, twice))
+                    assert hessian[j, k, i] == pytest.approx(true, rel=1e-8, abs=1e-10)
