@@ -22,7 +22,7 @@ from retention.tiers import Tiering, TieringRule
 from retention.timing import Outlook
 from retention.value import FittedValueModel, Valuation, ValueModel
 from retention.value import appraise as _appraise
-from retention.value.auto import AutoModel
+from retention.value.choice.auto import AutoModel
 
 __all__ = ["appraise", "assign_tiers", "make_plan", "resolve"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retention._kernels.purchases import Rows, merge
-from retention.value.purchases import PurchaseModel, _descendants
+from retention.value.purchases.model import PurchaseModel, _descendants
 
 MODELS = {model.NAME: model() for model in _descendants(PurchaseModel)}
 # A moderate base that any of the models could have made: centres of their priors, times in units of half a year.

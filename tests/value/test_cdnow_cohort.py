@@ -14,7 +14,7 @@ import pytest
 import retention as rt
 from retention.histories import Histories
 from retention.lenses import rfm_terciles
-from retention.value.paretonbd import ParetoNBD
+from retention.value.purchases.paretonbd import ParetoNBD
 
 YEARLY = 1.15 ** (365 / 364) - 1
 PURCHASES = {"r": 0.5630, "alpha": 12.5591, "s": 0.4081, "beta": 10.5146}

@@ -10,8 +10,8 @@ import pytest
 
 from retention.histories import Histories
 from retention.value import BGNBD, MBGNBD, GammaGamma
-from retention.value.nbd import NBD
-from retention.value.paretonbd import ParetoNBD
+from retention.value.purchases.nbd import NBD
+from retention.value.purchases.paretonbd import ParetoNBD
 
 
 def rows(path):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from retention.frames.table import FloatColumn
-from retention.value.margins import Moments
+from retention.value.margins.protocol import Moments
 
 __all__ = ["bounds_of_each", "bounds_of_sum"]
 

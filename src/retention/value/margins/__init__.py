@@ -1,0 +1,1 @@
+"""What a purchase day brings: margin models that allow returns and losses."""

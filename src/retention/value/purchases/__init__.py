@@ -1,0 +1,1 @@
+"""How often she buys and when she stops: purchase models, their fits, posteriors and forecasts."""

@@ -1,0 +1,305 @@
+"""Time-varying covariates on planted bases: a season found, none imagined, forecasts that simulation confirms."""
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from retention.errors import ConfigError, ModelError
+from retention.histories import summarize
+from retention.records.transactions import TransactionLog
+from retention.value.purchases.dynamic import Calendar, DynamicParetoNBD, FittedDynamicParetoNBD
+from retention.value.purchases.paretonbd import ParetoNBD
+
+START = np.datetime64("2010-01-04")  # a Monday
+PLANTED = {"r": 1.2, "alpha": 8.0, "s": 0.7, "beta": 12.0}
+SEASON = np.cos(2 * np.pi * np.arange(156) / 52)
+
+
+def day_after(start_days):
+    """The date so many days after the first Monday."""
+    return str(START + np.timedelta64(int(start_days), "D"))
+
+
+WEEKS = [day_after(7 * k) for k in range(156)]
+
+
+def lived(n, rate, hazard, weeks, seed, params=PLANTED):
+    """Customers who follow the model week by week: (owner, purchase days from START) of all their purchases.
+
+    ``rate`` and ``hazard`` are the multipliers, (n, weeks) or (weeks,). The first purchase is in the first 26 weeks.
+    """
+    rng = np.random.default_rng(seed)
+    a, b = np.broadcast_to(rate, (n, weeks)), np.broadcast_to(hazard, (n, weeks))
+    born = rng.uniform(0, 26, n)
+    width = np.clip(np.arange(1, weeks + 1) - born[:, None], 0, 1)  # of each week, after her first purchase
+    begin = np.maximum(np.arange(weeks), born[:, None])
+    lam = rng.gamma(params["r"], 1 / params["alpha"], n)
+    mu = rng.gamma(params["s"], 1 / params["beta"], n)
+    patience = rng.exponential(size=n) / mu
+    used = np.cumsum(b * width, axis=1) - b * width
+    width = np.minimum(width, np.maximum((patience[:, None] - used) / b, 0.0))
+    count = rng.poisson(lam[:, None] * a * width)
+    who, week = np.nonzero(count)
+    many = count[who, week]
+    at = np.repeat(begin[who, week], many) + rng.random(many.sum()) * np.repeat(width[who, week], many)
+    owner = np.concatenate([np.arange(n), np.repeat(who, many)])
+    return owner, np.floor(7 * np.concatenate([born, at])).astype(int)
+
+
+def log_of(owner, day):
+    at = START + day.astype("timedelta64[D]")
+    ids = np.char.add("c", np.char.zfill(owner.astype(str), 5))
+    return TransactionLog.from_arrays(customer_id=ids, at=at.astype("datetime64[s]"), revenue=np.ones(len(at)))
+
+
+CALENDAR = Calendar.weekly(WEEKS, {"season": SEASON})
+AS_OF = day_after(7 * 104 - 3)
+
+
+@pytest.fixture(scope="module")
+def seasonal():
+    """2,000 customers of two years whose rate follows the season (0.6), and the log and the fit of the first two."""
+    log = log_of(*lived(2000, np.exp(0.6 * SEASON[:104]), 1.0, 104, seed=1))
+    return log, DynamicParetoNBD(rate=("season",)).fit(log, CALENDAR, as_of=AS_OF)
+
+
+def test_a_planted_season_is_found(seasonal):
+    """Within 3 standard errors, for each of five numbers: chance fails this once in 75 seeds."""
+    _, fitted = seasonal
+    assert fitted.diagnosis == ""
+    assert fitted.estimate.converged
+    assert fitted.estimate.gradient_norm < 1e-4
+    assert fitted.estimate.starts == 3
+    for name, true in {**PLANTED, "rate:season": 0.6}.items():
+        assert abs(fitted.params[name] - true) < 3 * fitted.standard_errors[name], name
+    assert fitted.standard_errors["rate:season"] < 0.05
+
+
+def test_the_season_is_worth_its_likelihood_and_none_is_that_of_the_plain_model(seasonal):
+    log, fitted = seasonal
+    base = summarize(log, as_of=AS_OF)
+    plain = ParetoNBD().fit(base)
+    without = DynamicParetoNBD().fit(log, CALENDAR, as_of=AS_OF)
+    assert without.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-10)
+    assert {k: plain.params[k] for k in PLANTED} == pytest.approx(dict(without.params), rel=1e-5)
+    np.testing.assert_allclose(
+        without.p_alive(log, CALENDAR, as_of=AS_OF), plain.p_alive(base), rtol=1e-5
+    )  # the two fits end 1e-6 apart
+    assert fitted.log_likelihood > plain.log_likelihood + 50
+
+
+def test_a_season_that_is_not_there_is_not_found():
+    """On rate and on drop-out; the 99.7 % intervals cover 0, so chance fails this once in 190 seeds."""
+    log = log_of(*lived(800, 1.0, 1.0, 104, seed=4))
+    fitted = DynamicParetoNBD(rate=("season",), dropout=("season",)).fit(log, CALENDAR, as_of=AS_OF)
+    for name in ("rate:season", "dropout:season"):
+        assert abs(fitted.params[name]) < 3 * fitted.standard_errors[name]
+
+
+def test_what_was_sent_to_single_customers_is_told_from_what_all_saw():
+    """A campaign that raises the rate of those mailed, a shared trend in drop-out; 3 standard errors each."""
+    rng = np.random.default_rng(8)
+    n = 1500
+    mailed = np.repeat(rng.random((n, 26)) < 0.3, 4, axis=1).astype(float)
+    crisis = (np.arange(104) % 40 < 12).astype(float)
+    log = log_of(*lived(n, np.exp(0.5 * mailed), np.exp(1.2 * crisis), 104, seed=9))
+    calendar = Calendar.weekly(WEEKS[:104], {"crisis": crisis})
+    calendar = calendar.with_own([f"c{i:05d}" for i in range(n)][::-1], {"mailed": mailed[::-1]})
+    fitted = DynamicParetoNBD(rate=("mailed",), dropout=("crisis",)).fit(log, calendar, as_of=AS_OF)
+    assert fitted.diagnosis == ""
+    for name, true in {"rate:mailed": 0.5, "dropout:crisis": 1.2}.items():
+        assert abs(fitted.params[name] - true) < 3 * fitted.standard_errors[name], name
+        assert abs(fitted.params[name]) > 3 * fitted.standard_errors[name], name
+
+
+def test_forecasts_with_the_covariates_of_the_future_agree_with_simulation():
+    """Next 13 weeks (high season) and the 13 after: sums over 6,000 customers of the true model, each within 4 standard
+    errors of chance (the sum's variance is below 3 times its mean); the plain model is far off."""
+    n, weeks = 6000, 130
+    rate = np.exp(0.8 * SEASON[:weeks])
+    owner, day = lived(n, rate, 1.0, weeks, seed=21)
+    log = log_of(owner, day)
+    today = 7 * 97
+    as_of = day_after(today)
+    model = DynamicParetoNBD(rate=("season",)).at({**PLANTED, "rate:season": 0.8})
+    near = model.expected_purchases(log, CALENDAR, 91, as_of=as_of)
+    both = model.expected_purchases(log, CALENDAR, 182, as_of=as_of)
+    for mean, begin, end in [(near, today, today + 91), (both - near, today + 91, today + 182)]:
+        came = np.sum((day > begin) & (day <= end))
+        assert abs(came - mean.sum()) < 4 * math.sqrt(3 * mean.sum()) + 0.01 * came  # days merge 1 % of purchases
+    assert near.sum() > 1.5 * (both - near).sum()
+
+
+def test_who_bought_in_the_low_season_is_more_surely_alive_after_it(seasonal):
+    """Silence in the weeks when nobody buys says little: P(alive) sinks more slowly than in high season."""
+    model = DynamicParetoNBD(rate=("season",)).at({**PLANTED, "rate:season": 1.5})
+    last = [0, 26]  # then eight silent weeks, of high and of low season
+    alive = []
+    for week in last:
+        log = log_of(np.zeros(4, int), 7 * (week + 52) - np.array([60, 40, 20, 0]))
+        alive.append(model.p_alive(log, CALENDAR, as_of=day_after(7 * (week + 60)))[0])
+    assert alive[1] > alive[0] + 0.1
+
+
+def test_the_time_unit_changes_no_forecast(seasonal):
+    log, fitted = seasonal
+    few = log.take(log.customers.codes < 50)
+    p = fitted.params
+    days = DynamicParetoNBD(rate=("season",), time_unit_days=1.0).at(
+        {**p, "alpha": 7 * p["alpha"], "beta": 7 * p["beta"]}
+    )
+    for ask in (
+        lambda m: m.expected_purchases(few, CALENDAR, 100, as_of=AS_OF, discount_rate=0.1),
+        lambda m: m.p_alive(few, CALENDAR, as_of=AS_OF),
+    ):
+        np.testing.assert_allclose(ask(days), ask(fitted), rtol=1e-12)
+    x = summarize(few, as_of=AS_OF).frequency
+    np.testing.assert_allclose(
+        days.log_likelihoods(few, CALENDAR, as_of=AS_OF) + x * math.log(7),
+        fitted.log_likelihoods(few, CALENDAR, as_of=AS_OF),
+        rtol=1e-12,
+    )
+    assert fitted.log_likelihoods(log, CALENDAR, as_of=AS_OF).sum() == pytest.approx(fitted.log_likelihood, rel=1e-10)
+
+
+def test_the_fit_in_days_is_the_fit_in_weeks():
+    log = log_of(*lived(200, np.exp(0.6 * SEASON[:104]), 1.0, 104, seed=3))
+    weeks, days = (
+        DynamicParetoNBD(rate=("season",), time_unit_days=u).fit(log, CALENDAR, as_of=AS_OF) for u in (7.0, 1.0)
+    )
+    assert days.params["rate:season"] == pytest.approx(weeks.params["rate:season"], rel=1e-9)
+    assert days.params["alpha"] == pytest.approx(7 * weeks.params["alpha"], rel=1e-9)
+    assert days.standard_errors["beta"] == pytest.approx(7 * weeks.standard_errors["beta"], rel=1e-7)
+
+
+def test_a_covariate_measured_otherwise_gives_the_same_fit():
+    """Season in other units, from another zero: the coefficient and alpha move, no forecast does."""
+    log = log_of(*lived(200, np.exp(0.6 * SEASON[:104]), 1.0, 104, seed=3))
+    moved = Calendar.weekly(WEEKS, {"season": 20 + 5 * SEASON})
+    recipe = DynamicParetoNBD(rate=("season",))
+    one, other = recipe.fit(log, CALENDAR, as_of=AS_OF), recipe.fit(log, moved, as_of=AS_OF)
+    assert other.params["rate:season"] == pytest.approx(one.params["rate:season"] / 5, rel=1e-6)
+    assert other.log_likelihood == pytest.approx(one.log_likelihood, rel=1e-12)
+    np.testing.assert_allclose(
+        other.expected_purchases(log, moved, 60, as_of=AS_OF),
+        one.expected_purchases(log, CALENDAR, 60, as_of=AS_OF),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("never", [np.ones(156), np.where(np.arange(156) > 120, 1.0, 0.0)])
+def test_a_covariate_that_never_varied_while_anyone_was_watched_is_not_identified(never):
+    log = log_of(*lived(150, 1.0, 1.0, 104, seed=6))
+    calendar = Calendar.weekly(WEEKS, {"sale": never})
+    fitted = DynamicParetoNBD(rate=("sale",)).fit(log, calendar, as_of=AS_OF)
+    assert "rate:sale" in fitted.diagnosis
+    assert math.isnan(fitted.standard_errors["rate:sale"])
+    assert fitted.params["rate:sale"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_nobody_to_learn_from_still_gives_an_answer_that_says_so():
+    log = log_of(np.arange(5), np.arange(5))
+    fitted = DynamicParetoNBD(rate=("season",)).fit(log, CALENDAR, as_of=AS_OF)
+    assert "no clear maximum" in fitted.diagnosis
+    assert np.all(np.isfinite(fitted.expected_purchases(log, CALENDAR, 30, as_of=AS_OF)))
+
+
+def test_no_days_ahead_are_no_purchases(seasonal):
+    log, fitted = seasonal
+    assert not np.any(fitted.expected_purchases(log, CALENDAR, 0, as_of=AS_OF))
+
+
+def test_a_forecast_in_two_steps_is_the_forecast_in_one(seasonal):
+    """Up to any day in the middle of a week, and discounting makes each later purchase less."""
+    log, fitted = seasonal
+    few = log.take(log.customers.codes < 50)
+    ahead = [fitted.expected_purchases(few, CALENDAR, d, as_of=AS_OF).sum() for d in (3, 4, 5, 11, 100)]
+    assert all(a < b for a, b in pairwise(ahead))
+    now = fitted.expected_purchases(few, CALENDAR, 100, as_of=AS_OF, discount_rate=0.2).sum()
+    assert (1 / 1.2) ** (100 / 365) * ahead[-1] < now < ahead[-1]
+
+
+def test_it_is_stored_and_read_back_with_the_same_numbers(seasonal):
+    log, fitted = seasonal
+    back = FittedDynamicParetoNBD.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert back == fitted
+    assert np.array_equal(back.p_alive(log, CALENDAR, as_of=AS_OF), fitted.p_alive(log, CALENDAR, as_of=AS_OF))
+    for odd in ({"format": 9}, {"model": "other"}, {"more": 1}, {"recipe": {"rate": []}}):
+        with pytest.raises(ModelError, match="stored model"):
+            FittedDynamicParetoNBD.from_dict({**fitted.to_dict(), **odd})
+
+
+def test_a_forecast_beyond_the_calendar_is_refused(seasonal):
+    """The last week's values are never carried on."""
+    log, fitted = seasonal
+    left = (156 - 104) * 7 + 2
+    assert np.all(fitted.expected_purchases(log, CALENDAR, left, as_of=AS_OF) >= 0)
+    with pytest.raises(
+        ModelError, match=r"a calendar up to 2012-12-30, asked about the time up to 2011-12-30 and 367 days"
+    ):
+        fitted.expected_purchases(log, CALENDAR, left + 1, as_of=AS_OF)
+
+
+def test_a_calendar_must_know_all_that_has_been(seasonal):
+    log, fitted = seasonal
+    with pytest.raises(ModelError, match="a calendar from 2010-01-11 for purchases from 2010-01-04"):
+        fitted.p_alive(log, Calendar.weekly(WEEKS[1:], {"season": SEASON[1:]}), as_of=AS_OF)
+    with pytest.raises(ModelError, match="a calendar up to 2011-12-25"):
+        fitted.p_alive(log, Calendar.weekly(WEEKS[:103], {"season": SEASON[:103]}), as_of=AS_OF)
+    fitted.p_alive(log, Calendar.weekly(WEEKS[:104], {"season": SEASON[:104]}), as_of=AS_OF)
+    with pytest.raises(ModelError, match="covariate 'season'"):
+        fitted.p_alive(log, Calendar.weekly(WEEKS, {"saison": SEASON}), as_of=AS_OF)
+    own = Calendar.weekly(WEEKS, {}).with_own(["c00000"], {"season": [SEASON]})
+    with pytest.raises(ModelError, match="own covariates of 1,999 of 2,000"):
+        fitted.p_alive(log, own, as_of=AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Calendar.weekly([], {}), "without weeks"),
+        (lambda: Calendar.weekly(["2011-01-03", "2011-01-17"], {}), "2011-01-17 follows 2011-01-03"),
+        (lambda: Calendar.weekly(["2011-01-10", "2011-01-03"], {}), "2011-01-03 follows 2011-01-10"),
+        (lambda: Calendar.weekly(["2011-01-03"], {"sale": [1, 2]}), "of shape"),
+        (lambda: Calendar.weekly(["2011-01-03"], {"sale": [np.nan]}), "1 holes"),
+        (lambda: Calendar.weekly(["2011-01-03"], {}).with_own(["a", "a"], {"sale": [[1], [1]]}), "told twice"),
+        (lambda: Calendar.weekly(["2011-01-03"], {}).with_own(["a"], {"sale": [[1, 1]]}), "of shape"),
+        (lambda: Calendar.weekly(["2011-01-03"], {"sale": [1]}).with_own(["a"], {"sale": [[1]]}), "own covariates"),
+        (lambda: DynamicParetoNBD(time_unit_days=0), "time_unit_days"),
+        (lambda: DynamicParetoNBD(prior={"q": (1, 2)}), "prior"),
+    ],
+)
+def test_a_calendar_or_a_recipe_with_a_mistake_is_refused(make, told):
+    with pytest.raises(ConfigError, match=told):
+        make()
+
+
+def test_arguments_out_of_range_are_refused(seasonal):
+    log, fitted = seasonal
+    for days, rate in ((-1, 0), (math.inf, 0.1), (10, -1), (10, math.nan)):
+        with pytest.raises(ConfigError):
+            fitted.expected_purchases(log, CALENDAR, days, as_of=AS_OF, discount_rate=rate)
+    with pytest.raises(ModelError, match="rate:season"):
+        DynamicParetoNBD(rate=("season",)).at(PLANTED)
+    with pytest.raises(ModelError):
+        DynamicParetoNBD().at({**PLANTED, "rate:season": 1.0})
+    wild = Calendar.weekly(WEEKS, {"season": 1000 * SEASON})
+    with pytest.raises(ModelError, match="multiply a rate"):
+        fitted.p_alive(log, wild, as_of=AS_OF)
+
+
+def test_one_number_a_customer_is_one_that_never_changes():
+    log = log_of(*lived(30, 1.0, 1.0, 104, seed=2))
+    ids = [f"c{i:05d}" for i in range(30)]
+    club = np.arange(30) % 2.0
+    model = DynamicParetoNBD(rate=("club",)).at({**PLANTED, "rate:club": 0.7})
+    bare = Calendar.weekly(WEEKS, {})
+    short = bare.with_own(ids, {"club": club})
+    long = bare.with_own(ids, {"club": np.repeat(club[:, None], 156, axis=1)})
+    assert np.array_equal(*(model.p_alive(log, c, as_of=AS_OF) for c in (short, long)))
+    static = ParetoNBD().at(**{**PLANTED, "alpha": PLANTED["alpha"] * math.exp(-0.7)})
+    members = static.p_alive(summarize(log, as_of=AS_OF))[club == 1]
+    np.testing.assert_allclose(model.p_alive(log, short, as_of=AS_OF)[club == 1], members, rtol=1e-11)
