@@ -47,7 +47,9 @@ def prepare(job):
         # As a user gets it: the default priors and the point estimate.
         return lambda: fit(kind, data, "map"), lambda model: {"params": point(model, names)}
     if task == "posterior":
-        more = {"chains": 4, "draws": job["draws"] // 4, "cores": 1, "random_seed": 1, "progressbar": False}
+        chains = job.get("chains", 4)
+        more = {"chains": chains, "draws": job["draws"] // chains, "tune": job.get("tune", 1000)}
+        more |= {"cores": 1, "random_seed": 1, "progressbar": False}
         return lambda: fit(kind, data, "mcmc", **more), lambda model: described(model, names)
     if task == "score":
         model = at(kind, names, job["params"], data)
