@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from retention.plugins import hookimpl
     from retention.program import Program
     from retention.proof import prove
-    from retention.records import doctor, read_transactions
+    from retention.records import doctor, read_contracts, read_transactions
     from retention.timing import anticipate
     from retention.verbs import appraise, assign_tiers, make_plan
 
 __all__ = [
     "read_transactions",
+    "read_contracts",
     "summarize",
     "audit",
     "appraise",
@@ -66,6 +67,7 @@ __all__ = [
 
 _HOME = {
     "read_transactions": "records",
+    "read_contracts": "records",
     "doctor": "records",
     "summarize": "histories",
     "Histories": "histories",

@@ -1,7 +1,8 @@
 """Logs as they come in, as columns, and what was wrong with them."""
 
+from retention.records.contracts import Contracts
 from retention.records.doctor import Diagnosis, doctor
-from retention.records.lists import read_consents, read_customer_list, read_referrals, read_touches
+from retention.records.lists import read_consents, read_contracts, read_customer_list, read_referrals, read_touches
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
@@ -26,6 +27,8 @@ __all__ = [
     "read_touches",
     "read_consents",
     "read_referrals",
+    "read_contracts",
+    "Contracts",
     "read_customer_list",
     "doctor",
     "Diagnosis",

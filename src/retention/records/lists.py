@@ -4,6 +4,7 @@ These decide whom we may contact and who gets the credit. A line that cannot be 
 a guess.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +18,13 @@ from retention.frames.table import DayColumn
 from retention.records._arguments import check_day_first
 from retention.records._dates import FINE, MISSING, parse_dates
 from retention.records._names import names, plain
+from retention.records.contracts import Contracts
 from retention.records.permissions import Consents
 from retention.records.referrals import Referrals
 from retention.records.roles import SYNONYMS, column_headed
 from retention.records.touches import Touches
 
-__all__ = ["read_consents", "read_touches", "read_referrals", "read_customer_list"]
+__all__ = ["read_consents", "read_touches", "read_referrals", "read_contracts", "read_customer_list"]
 
 # Usual headers in English, German, French and Spanish, folded as in SYNONYMS. A number comes before a mere "id", and
 # that before an address or a name.
@@ -43,6 +45,14 @@ _HEADERS = {
     "newcustomerid geworben geworbener geworbenerkunde neukunde neukundennummer filleul filleule nouveauclient "
     "referido ahijado clientereferido nuevocliente ",
     "tie": "tie tietype relation relationship beziehung verhaeltnis verhaltnis lien relacion vinculo",
+}
+_HEADERS |= {
+    "start": "start started startdate contractstart begin begins since from signedon joined beginn vertragsbeginn "
+    "startdatum von seit debut datededebut datedebut inicio fechainicio fechadeinicio desde",
+    "end": "end ended enddate contractend until to cancelledon terminated terminationdate ende vertragsende enddatum "
+    "bis kuendigung kundigung fin datefin datedefin resiliation fechafin fechadefin hasta baja",
+    "cause": "cause reason reasonforleaving churnreason leavingreason cancellationreason terminationreason grund "
+    "ursache kuendigungsgrund kundigungsgrund motif motifderesiliation raison motivo causa motivodebaja",
 }
 _HEADERS["referred"] += _HEADERS["customer"]  # a list of customers with a column that says who brought each
 _HEADERS["at"] += " referraldate referredat referredon empfehlungsdatum dateparrainage datedeparrainage"
@@ -195,6 +205,44 @@ def read_referrals(
     return attrs.evolve(listed, provenance=listed.provenance.with_notes(note))
 
 
+def read_contracts(
+    source: Any,
+    *,
+    customer: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    cause: str | None = None,
+    as_of: dt.date | str,
+    observed_from: dt.date | str | None = None,
+    day_first: bool | None = None,
+) -> Contracts:
+    """Contracts with their ends and causes, from a CSV or Parquet file or a frame.
+
+    Columns that are not named are found by their usual headers (Customer, Start, End, Cause or Reason, or the German,
+    French or Spanish words). Customer, start and end must be there: an empty cell of the end is a contract that runs;
+    an empty cause is one that nobody stated, and stays unknown. ``observed_from`` is the first day whose ends are on
+    file, if older contracts are in the list only because they lasted until then. Days are read as in ``read_touches``.
+
+    Raises:
+        ReadError: a row without customer, a start or end that cannot be read, an end before the start, a cause without
+            an end, or overlapping contracts of one customer; it names the lines, never a customer.
+    """
+    check_day_first(day_first)
+    table = open_source(source)
+    reasons = _header(table, "cause", cause)
+    return Contracts.from_arrays(
+        customer_id=_cells(table, "customer", customer),
+        start=_days(table, start, day_first, needed=True, role="start"),
+        end=_days(table, end, day_first, needed=False, role="end"),
+        cause=None if reasons is None else _text(_column(table, "cause", reasons)),
+        as_of=as_of,
+        observed_from=observed_from,
+        line=table.line,
+        source=table.name,
+        unit=table.unit,
+    )
+
+
 def read_customer_list(source: Any, *, customer: str | None = None) -> tuple[str, ...]:
     """The customers that a file names (open complaints, do-not-contact), each once, in order."""
     return tuple(dict.fromkeys(_cells(open_source(source), "customer", customer)))
@@ -248,9 +296,9 @@ def _cells(table: Source, role: str, name: str | None) -> list[str]:
     return cells
 
 
-def _days(table: Source, name: str | None, day_first: bool | None, *, needed: bool) -> DayColumn:
+def _days(table: Source, name: str | None, day_first: bool | None, *, needed: bool, role: str = "at") -> DayColumn:
     """The days of a list, NaT where there is none and none is needed."""
-    column = _column(table, "at", name)
+    column = _column(table, role, name)
     dates = parse_dates(column, day_first=day_first, zone=None, may_guess=False)
     fine = (dates.state == FINE) | ((dates.state == MISSING) & (not needed))
     if not fine.all():

@@ -1,8 +1,32 @@
-"""When: each customer's rhythm, whether she is overdue on it, and what is at stake each day."""
+"""When: each customer's rhythm, whether she is overdue on it, what is at stake each day, and why customers leave."""
 
 from retention.timing.anticipate import anticipate
+from retention.timing.causes import (
+    CauseHazards,
+    ControllableShare,
+    CumulativeIncidence,
+    Damper,
+    cause_hazards,
+    controllable_share,
+    cumulative_incidence,
+    damper,
+)
 from retention.timing.leak import Leak, leak
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
 
-__all__ = ["anticipate", "leak", "Leak", "Outlook", "Rhythm"]
+__all__ = [
+    "anticipate",
+    "Outlook",
+    "Rhythm",
+    "leak",
+    "Leak",
+    "cumulative_incidence",
+    "CumulativeIncidence",
+    "cause_hazards",
+    "CauseHazards",
+    "controllable_share",
+    "ControllableShare",
+    "damper",
+    "Damper",
+]
