@@ -12,6 +12,7 @@ from retention.timing.causes import (
     damper,
 )
 from retention.timing.leak import Leak, leak
+from retention.timing.leaving import LeavingPeak, LeavingPoints, leaving_points
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
 
@@ -21,6 +22,9 @@ __all__ = [
     "Rhythm",
     "leak",
     "Leak",
+    "leaving_points",
+    "LeavingPoints",
+    "LeavingPeak",
     "cumulative_incidence",
     "CumulativeIncidence",
     "cause_hazards",
