@@ -1,8 +1,22 @@
-"""Simulated shops with planted truth: to test a method, or to rehearse a policy before it meets customers."""
+"""Simulated shops and subscriptions with planted truth: to test a method, or to rehearse a policy."""
 
 from retention.worlds.mess import Mess, Planted
 from retention.worlds.shop import Category, Persona, Shop
+from retention.worlds.subscription import Subscription, SubscriptionTruth, SubscriptionWorld
 from retention.worlds.truth import Future, Responses, Truth
 from retention.worlds.world import World
 
-__all__ = ["Shop", "Persona", "Category", "World", "Truth", "Future", "Responses", "Mess", "Planted"]
+__all__ = [
+    "Shop",
+    "Persona",
+    "Category",
+    "World",
+    "Truth",
+    "Future",
+    "Responses",
+    "Mess",
+    "Planted",
+    "Subscription",
+    "SubscriptionWorld",
+    "SubscriptionTruth",
+]
