@@ -112,7 +112,7 @@ def scores(bench: Bench, data: dict[str, Path]) -> list[str]:
     return lines
 
 
-def posteriors(bench: Bench, data: dict[str, Path], draws: int, short: int) -> list[str]:
+def posteriors(bench: Bench, data: dict[str, Path], models: list[str], draws: int, short: int) -> list[str]:
     lines = ["## Posterior of the parameters", "", f"{draws:,} draws, default priors of each package; four chains one"]
     lines += ["after the other for a sampler. *ESS* is the smallest effective sample size of a parameter.", ""]
     lines += [
@@ -121,7 +121,7 @@ def posteriors(bench: Bench, data: dict[str, Path], draws: int, short: int) -> l
     lines += ["would be too few to use: its cost for each effective draw is what is compared.", ""]
     rows = []
     for name, path in data.items():
-        for model in ("bg-nbd", "pareto-nbd"):
+        for model in models:
             job = {"task": "posterior", "model": model, "data": str(path), "draws": draws}
             sampled = {**job, "draws": short, "chains": 1, "tune": short} if path.stat().st_size > 32 * _LONG else job
             asked = {peer: job if peer == OURS else sampled for peer in bench.commands if not PEERS[peer].r}

@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds after which a task is stopped")
     parser.add_argument("--posterior-timeout", type=float, default=900.0, help="the same for a posterior")
     parser.add_argument("--draws", type=int, default=4000, help="posterior draws")
+    parser.add_argument("--posterior-models", default="bg-nbd,pareto-nbd", help="which have their posterior drawn")
     parser.add_argument("--short-draws", type=int, default=100, help="of a sampler on a large base")
     parser.add_argument("--cache", type=Path, help="folder for the environments (default: a temporary one)")
     parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="interpreter for a peer")
@@ -104,7 +105,7 @@ def report(asked: argparse.Namespace, folder: Path, failures: list[str]) -> Iter
     if "score" in parts:
         yield scores(bench, data)
     if "posterior" in parts:
-        yield posteriors(bench, data, asked.draws, asked.short_draws)
+        yield posteriors(bench, data, asked.posterior_models.split(","), asked.draws, asked.short_draws)
     if bench.spent:
         yield targets(bench)
     if "traps" in parts:
