@@ -7,9 +7,16 @@ log sum Y and sum of squares Q, and a silence of h days,
     kappa_n = kappa0 + x,  nu_n = nu0 + x,  m_n = (kappa0 m0 + Y) / kappa_n,
     nu_n s_n^2 = nu0 s0^2 + (Q - Y^2/x) + kappa0 x (Y/x - m0)^2 / kappa_n,
 
-the next gap is Student t in the log: S(h) = P(t_{nu_n} > (ln h - m_n) / (s_n sqrt(1 + 1/kappa_n))), and
+the next gap is Student t in the log: S(h) = P(t_{nu_n} > (ln h - m_n) / (s_n sqrt(1 + 1/kappa_n))). Now and then a
+customer skips a turn: with a chance e (``pause``) the gap that is open is f times (``stretch``) as long as usual, so it
+lasts beyond h with
 
-    P(alive) = (b + x) S(h) / ((b + x) S(h) + a).
+    S*(h) = (1 - e) S(h) + e S(h / f),        P(alive) = (b + x) S*(h) / ((b + x) S*(h) + a),
+
+and she comes within d days with probability P(alive) (1 - S*(h + d) / S*(h)). Completed gaps are taken as they are:
+a mixture in each of them has no sufficient statistics, and a pause among many gaps hardly moves her mean. For that
+reason e and f cannot be learned from this likelihood (it would explain every silence by a pause); they are chosen by
+forecasts, and given.
 
 The conjugate algebra is textbook (Gelman et al., Bayesian Data Analysis, section 3.3); the drop-out is that of the
 beta-geometric models with a chance to leave after every purchase, the first included (Batislam, Denizel and
@@ -20,15 +27,27 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaln, stdtr, stdtrit
+from scipy.special import betaln, chdtrc, chdtri, gammaln, stdtr, stdtrit
 
-__all__ = ["Prior", "exceeded", "log_likelihood", "p_alive", "posterior", "survival"]
+__all__ = [
+    "Posterior",
+    "Prior",
+    "density",
+    "exceeded",
+    "log_likelihood",
+    "open_survival",
+    "p_alive",
+    "posterior",
+    "survival",
+    "variance_below",
+    "variance_quantile",
+]
 
 Floats = NDArray[np.float64]
 
 
 class Prior(NamedTuple):
-    """The population: mean log gap, its weight in gaps, the variance's weight in gaps, variance, drop-out."""
+    """The population: mean log gap, its weight in gaps, the variance's weight in gaps, variance, drop-out, pauses."""
 
     m0: float
     kappa0: float
@@ -36,6 +55,8 @@ class Prior(NamedTuple):
     s0_squared: float
     a: float
     b: float
+    pause: float = 0.0
+    stretch: float = 1.0
 
 
 class Posterior(NamedTuple):
@@ -74,8 +95,40 @@ def exceeded(post: Posterior, probability: Floats | float) -> Floats:
     return np.asarray(np.exp(np.minimum(post.location - post.scale * stdtrit(post.degrees, probability), 50.0)))
 
 
+def open_survival(prior: Prior, post: Posterior, idle: Floats) -> Floats:
+    """S*(h): the chance that the gap that is open now lasts beyond the silence, pauses included."""
+    usual = survival(post, idle)
+    if prior.pause == 0:
+        return usual
+    return np.asarray((1.0 - prior.pause) * usual + prior.pause * survival(post, idle / prior.stretch))
+
+
+def density(prior: Prior, post: Posterior, gap: Floats) -> Floats:
+    """The density of the gap that is open now, a day; minus the slope of S*."""
+
+    def usual(days: Floats) -> Floats:
+        z = (np.log(days) - post.location) / post.scale
+        nu = post.degrees
+        logs = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(np.pi * nu) - (nu + 1) / 2 * np.log1p(z**2 / nu)
+        return np.asarray(np.exp(logs) / (post.scale * days))
+
+    if prior.pause == 0:
+        return usual(gap)
+    return np.asarray((1.0 - prior.pause) * usual(gap) + prior.pause / prior.stretch * usual(gap / prior.stretch))
+
+
+def variance_quantile(post: Posterior, probability: float) -> Floats:
+    """The quantile of the variance of her log gaps: squares over a chi-squared quantile of ``degrees``."""
+    return np.asarray(post.squares / chdtri(post.degrees, probability))
+
+
+def variance_below(post: Posterior, bound: float) -> Floats:
+    """The chance that the variance of her log gaps lies below the bound."""
+    return np.asarray(chdtrc(post.degrees, post.squares / bound))
+
+
 def p_alive(prior: Prior, x: Floats, silence: Floats) -> Floats:
-    """Probability that she has not left, given the survival of her present silence."""
+    """Probability that she has not left, given ``open_survival`` of her present silence."""
     staying = (prior.b + x) * silence
     return staying / (staying + prior.a)
 
@@ -93,5 +146,5 @@ def log_likelihood(prior: Prior, x: Floats, log_sum: Floats, log_squares: Floats
     )
     staying = betaln(prior.a, prior.b + x) - betaln(prior.a, prior.b)
     total = prior.a + prior.b + x
-    end = np.log((prior.b + x) / total * survival(post, idle) + prior.a / total)
+    end = np.log((prior.b + x) / total * open_survival(prior, post, idle) + prior.a / total)
     return np.asarray(gaps + staying + end)

@@ -1,6 +1,15 @@
 """When: each customer's rhythm, whether she is overdue on it, what is at stake each day, and why customers leave."""
 
 from retention.timing.anticipate import anticipate
+from retention.timing.backtest import (
+    Clock,
+    FittedClock,
+    LogT,
+    NextPurchaseScores,
+    Surprise,
+    TimingBacktest,
+    backtest,
+)
 from retention.timing.causes import (
     CauseHazards,
     ControllableShare,
@@ -11,17 +20,31 @@ from retention.timing.causes import (
     cumulative_incidence,
     damper,
 )
+from retention.timing.cycle import NO_CYCLE, STAGES, Cycle, CycleBands, cycle
 from retention.timing.leak import Leak, leak
 from retention.timing.leaving import LeavingPeak, LeavingPoints, leaving_points
 from retention.timing.outlook import Outlook
-from retention.timing.rhythm import Rhythm
+from retention.timing.rhythm import Regularity, Rhythm
 
 __all__ = [
     "anticipate",
     "Outlook",
     "Rhythm",
+    "Regularity",
+    "cycle",
+    "Cycle",
+    "CycleBands",
+    "STAGES",
+    "NO_CYCLE",
     "leak",
     "Leak",
+    "backtest",
+    "TimingBacktest",
+    "NextPurchaseScores",
+    "Surprise",
+    "Clock",
+    "FittedClock",
+    "LogT",
     "leaving_points",
     "LeavingPoints",
     "LeavingPeak",

@@ -1,18 +1,31 @@
 """Each customer's rhythm: what the base's gaps say, corrected by her own."""
 
-from typing import Self
+from typing import ClassVar, NamedTuple, Self
 
 import attrs
 import numpy as np
 from attrs import frozen
 
-from retention.errors import RetentionError
+from retention.errors import ConfigError, RetentionError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 
-__all__ = ["Rhythm"]
+__all__ = ["Regularity", "Rhythm"]
 
 _MOST_FITTED = 20_000
+
+
+class Regularity(NamedTuple):
+    """How regular each customer is: the gamma shape whose log gaps vary as hers do; 1 is Poisson, 12 a clock.
+
+    ``value`` is the median of what one can know, ``low`` and ``high`` hold it with the probability asked for;
+    ``above`` is the chance that she is more regular than ``Rhythm.CYCLE``.
+    """
+
+    value: FloatColumn
+    low: FloatColumn
+    high: FloatColumn
+    above: FloatColumn
 
 
 @frozen(kw_only=True)
@@ -24,7 +37,14 @@ class Rhythm:
     after a purchase; ``typical_gap_days`` is the mean over customers of their mean gap. The kernel's page has the
     equations. A customer with few gaps is judged by the base's clock,
     one with many by her own.
+
+    Now and then a customer skips a turn. With probability ``pause`` the gap that is open is ``stretch`` times as long
+    as usual: that counts for P(alive) and for when she comes next, and not for ``silence``, which says how unusual her
+    silence is for an ordinary gap of hers. The defaults forecast best on two public shops (``benchmarks/clock.py``).
     """
+
+    CYCLE: ClassVar[float] = 1.5
+    """The regularity from which on a purchase can be said to be due: below, waiting tells next to nothing."""
 
     m0: float
     kappa0: float
@@ -33,15 +53,27 @@ class Rhythm:
     a: float
     b: float
     typical_gap_days: float
+    pause: float = 0.1
+    stretch: float = 3.0
     log_likelihood: float | None = attrs.field(default=None, eq=False)
 
+    def __attrs_post_init__(self) -> None:
+        if not (0 <= self.pause < 1 and 1 <= self.stretch < 1e6):
+            raise ConfigError(
+                f"pause={self.pause!r}, stretch={self.stretch!r}",
+                rule="a pause has a probability below 1 and makes a gap longer",
+                remedy="pause=0.1, stretch=3.0; pause=0 for customers who never skip a turn",
+            )
+
     @classmethod
-    def fit(cls, histories: Histories) -> Self:
+    def fit(cls, histories: Histories, *, pause: float = 0.1, stretch: float = 3.0) -> Self:
         """Marginal likelihood of all gaps and of all present silences, under weak unit-free priors.
 
         The priors (normal, on the logs) keep the maximum finite for bases of any size, one customer or none
         included; with a few hundred gaps they no longer matter. At most 20,000 customers are used, evenly spaced
-        in the order of the rows. Times are in days. Raises RetentionError for histories without log gaps.
+        in the order of the rows. Times are in days. ``pause`` and ``stretch`` are taken as given.
+
+        Raises RetentionError for histories without log gaps, ConfigError for pauses out of range.
         """
         from scipy.optimize import minimize
 
@@ -59,9 +91,8 @@ class Rhythm:
         def prior_at(theta: FloatColumn) -> logt.Prior:
             leaving, size = 1.0 / (1.0 + np.exp(-theta[4])), np.exp(theta[5])
             kappa0, nu0, s0_squared = (float(v) for v in np.exp(theta[1:4]))
-            return logt.Prior(
-                float(theta[0]), kappa0, nu0, s0_squared, float(leaving * size), float((1.0 - leaving) * size)
-            )
+            left, stayed = float(leaving * size), float((1.0 - leaving) * size)
+            return logt.Prior(float(theta[0]), kappa0, nu0, s0_squared, left, stayed, pause, stretch)
 
         def loss(theta: FloatColumn) -> float:
             fit = logt.log_likelihood(prior_at(theta), x, log_sum, log_squares, idle).sum() if len(x) else 0.0
@@ -79,6 +110,8 @@ class Rhythm:
             a=prior.a,
             b=prior.b,
             typical_gap_days=float(np.mean(sample.recency_days[x > 0] / x[x > 0])) if gaps else float(np.exp(prior.m0)),
+            pause=pause,
+            stretch=stretch,
             log_likelihood=float(fit),
         )
 
@@ -100,12 +133,102 @@ class Rhythm:
         """Probability that she still comes."""
         from retention._kernels import logt
 
-        return logt.p_alive(self._prior(), histories.frequency.astype(np.float64), self.silence(histories))
+        x, log_sum, log_squares, idle = _statistics(histories)
+        prior = self._prior()
+        return logt.p_alive(prior, x, logt.open_survival(prior, logt.posterior(prior, x, log_sum, log_squares), idle))
+
+    def p_purchase(self, histories: Histories, days: FloatColumn | float) -> FloatColumn:
+        """Probability that her next purchase comes within so many days: one number, or one a customer.
+
+        Example:
+            >>> clock = Rhythm(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.6, a=0.5, b=4.0, typical_gap_days=20.0)
+            >>> base = Histories.from_arrays(frequency=[3], recency_days=[60], age_days=[75], gap_log_sum=[8.98],
+            ...                              gap_log_squares=[26.9])
+            >>> soon, later = clock.p_purchase(base, 7.0), clock.p_purchase(base, 70.0)
+            >>> bool(0 < soon[0] < later[0] < clock.p_alive(base)[0] < 1)
+            True
+        """
+        from retention._kernels import logt
+
+        ahead = np.asarray(days, dtype=np.float64)
+        if not np.all((ahead >= 0) & np.isfinite(ahead)):
+            raise ConfigError(
+                "days below zero or not finite", rule="a horizon is zero days or more", remedy="give days"
+            )
+        x, log_sum, log_squares, idle = _statistics(histories)
+        prior = self._prior()
+        post = logt.posterior(prior, x, log_sum, log_squares)
+        now, then = logt.open_survival(prior, post, idle), logt.open_survival(prior, post, idle + ahead)
+        comes = 1.0 - np.divide(then, now, out=np.ones_like(now), where=now > 0)
+        return np.asarray(logt.p_alive(prior, x, now) * comes)
+
+    def next_purchase(self, histories: Histories, days: FloatColumn) -> FloatColumn:
+        """The density, a day, of the date of her next purchase ``days`` ahead: customers by days.
+
+        It adds up to ``p_alive``: who has left never comes.
+        """
+        from retention._kernels import logt
+
+        x, log_sum, log_squares, idle = (values[:, None] for values in _statistics(histories))
+        prior, ahead = self._prior(), np.asarray(days, dtype=np.float64)[None, :]
+        post = logt.posterior(prior, x, log_sum, log_squares)
+        now = logt.open_survival(prior, post, idle)
+        slope = logt.density(prior, post, np.maximum(idle + ahead, 1e-9))
+        alive = logt.p_alive(prior, x, now)
+        return np.asarray(alive * np.divide(slope, now, out=np.zeros_like(slope), where=now > 0))
+
+    def usual_gap(self, histories: Histories, interval: float = 0.90) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
+        """Her usual gap in days, the median of all her gaps, and bounds that hold it with the probability asked for."""
+        from scipy.special import stdtrit
+
+        from retention._kernels import logt
+
+        x, log_sum, log_squares, _ = _statistics(histories)
+        post = logt.posterior(self._prior(), x, log_sum, log_squares)
+        # The scale of her next gap holds her own variance once and the doubt about her mean 1 / weight times.
+        reach = stdtrit(post.degrees, 0.5 + interval / 2) * post.scale / np.sqrt(post.weight + 1.0)
+        low, middle, high = (np.exp(np.minimum(post.location + k * reach, 50.0)) for k in (-1.0, 0.0, 1.0))
+        return low, middle, high
+
+    def regularity(self, histories: Histories, interval: float = 0.90) -> Regularity:
+        """How regular her gaps are, and how sure one can be: with few gaps it is the base's that speaks.
+
+        Example:
+            >>> clock = Rhythm(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.6, a=0.5, b=4.0, typical_gap_days=20.0)
+            >>> even, odd = np.log([[20, 21, 19, 20, 22, 18, 20, 20], [2, 60, 5, 31, 1, 44, 9, 8]])
+            >>> base = Histories.from_arrays(frequency=[8, 8], recency_days=[160, 160], age_days=[170, 170],
+            ...     gap_log_sum=[even.sum(), odd.sum()], gap_log_squares=[(even**2).sum(), (odd**2).sum()])
+            >>> k = clock.regularity(base)
+            >>> bool(k.value[0] > 3 > 2 > k.value[1]), k.above.round(1).tolist()
+            (True, [1.0, 0.1])
+        """
+        from scipy.special import polygamma
+
+        from retention._kernels import logt
+
+        x, log_sum, log_squares, _ = _statistics(histories)
+        post = logt.posterior(self._prior(), x, log_sum, log_squares)
+        low, value, high = (
+            _shape(logt.variance_quantile(post, q)) for q in (0.5 + interval / 2, 0.5, 0.5 - interval / 2)
+        )
+        return Regularity(value, low, high, logt.variance_below(post, float(polygamma(1, self.CYCLE))))
 
     def _prior(self) -> "logt.Prior":  # type: ignore[name-defined] # noqa: F821
         from retention._kernels import logt
 
-        return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b)
+        return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
+
+
+def _shape(variance: FloatColumn) -> FloatColumn:
+    """The gamma shape whose logs have that variance: the inverse of the trigamma function, by Newton's method."""
+    from scipy.special import polygamma
+
+    v = np.clip(variance, 1e-6, 1e4)
+    k = np.where(v > 1.0, 1.0 / np.sqrt(v), 0.5 + 1.0 / v)
+    for _ in range(4):  # on 1 / trigamma, which is nearly a straight line
+        f, slope = polygamma(1, k), polygamma(2, k)
+        k = k + (f - f**2 / v) / slope
+    return np.asarray(k)
 
 
 def _statistics(h: Histories) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
