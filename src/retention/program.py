@@ -40,7 +40,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "tiers": ("rule",),
     "audit": ("period_days",),
     "plan": ("strategies", "policies", "money", "hours", "holdout", "salt", "seed"),
-    "files": ("consents", "touches", "complaints", "do_not_contact"),
+    "files": ("consents", "touches", "complaints", "do_not_contact", "causes"),
     "output": ("folder", "journal", "as_of"),
     "plugins": ("blocked",),
 }
@@ -154,6 +154,7 @@ class Program:
     touches: str | Touches | None = field(default=None, validator=_list_of(Touches))
     complaints: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
     do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
+    causes: str | Mapping[str, str] | None = field(default=None, validator=_list_of(Mapping))
     folder: str = field(default="retention-out", validator=_text)
     journal: str | None = field(default=None, validator=_path)
     as_of: str = field(default="last", converter=_iso, validator=_text)
@@ -280,6 +281,7 @@ class Program:
             consents=read_consents(self.consents) if isinstance(self.consents, str) else self.consents,
             complaints=_customers(self.complaints),
             do_not_contact=_customers(self.do_not_contact),
+            causes=self.causes,
             holdout=self.holdout,
             salt=self.salt,
             seed=self.seed,

@@ -199,4 +199,4 @@ def test_policies_that_cannot_be_told_apart_or_named_are_an_error(shop, policies
 
 def test_a_plan_without_the_consent_policy_says_so(shop):
     plan = plan_for(shop.situation(shop.tables(["a"])), budget=Budget(), policies=[MinimumGap()])
-    assert any("without the built-in policies: consent, do-not-contact" in note for note in plan.notes)
+    assert any("without the built-in policies: consent, deceased, do-not-contact" in note for note in plan.notes)

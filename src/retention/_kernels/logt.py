@@ -122,9 +122,10 @@ def variance_quantile(post: Posterior, probability: float) -> Floats:
     return np.asarray(post.squares / chdtri(post.degrees, probability))
 
 
-def variance_below(post: Posterior, bound: float) -> Floats:
+def variance_below(post: Posterior, bound: Floats | float) -> Floats:
     """The chance that the variance of her log gaps lies below the bound."""
-    return np.asarray(chdtrc(post.degrees, post.squares / bound))
+    with np.errstate(divide="ignore"):  # every gap is a day: nobody's can be more even than that
+        return np.asarray(chdtrc(post.degrees, post.squares / bound))
 
 
 def p_alive(prior: Prior, x: Floats, silence: Floats) -> Floats:

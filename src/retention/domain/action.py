@@ -1,7 +1,7 @@
 """What may be done to a customer, what was done, what was refused, and what came of it."""
 
 import datetime as dt
-from typing import Literal
+from typing import Literal, get_args
 
 from attrs import field, frozen
 from attrs.validators import in_
@@ -10,7 +10,7 @@ from retention.domain._checks import not_blank, not_negative, probability
 
 __all__ = ["Kind", "Action", "Touch", "Contact", "Veto", "Outcome"]
 
-Kind = Literal["give", "ask", "thank", "wait"]
+Kind = Literal["give", "ask", "thank", "remind", "connect", "wait"]
 
 
 @frozen(kw_only=True)
@@ -30,7 +30,7 @@ class Action:
     """
 
     name: str = field(validator=not_blank)
-    kind: Kind = field(validator=in_(("give", "ask", "thank", "wait")))
+    kind: Kind = field(validator=in_(get_args(Kind)))
     channel: str = field(validator=not_blank)
     money: float = field(default=0.0, validator=not_negative)
     hours: float = field(default=0.0, validator=not_negative)

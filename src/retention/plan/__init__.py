@@ -10,15 +10,17 @@ from retention.plan.memory import Memory
 from retention.plan.plan import Considered, Explanation, LeadList, Plan
 from retention.plan.policies import (
     ConsentPolicy,
+    Deceased,
     DoNotContact,
     FrequencyCap,
     MinimumGap,
     OpenComplaint,
+    UncontrollableCause,
     built_in_policies,
 )
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
 from retention.plan.situation import Situation
-from retention.plan.strategies import CheckIn, NextTier, ThankQuietBest, built_in_strategies
+from retention.plan.strategies import CheckIn, Handover, NextTier, ThankQuietBest, built_in_strategies
 from retention.plan.vetoes import VetoCounts, VetoTable, gate
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "CheckIn",
     "NextTier",
     "ThankQuietBest",
+    "Handover",
     "built_in_strategies",
     "ContactPolicy",
     "Review",
@@ -47,6 +50,8 @@ __all__ = [
     "FrequencyCap",
     "MinimumGap",
     "OpenComplaint",
+    "Deceased",
+    "UncontrollableCause",
     "built_in_policies",
     "gate",
     "VetoTable",

@@ -15,6 +15,8 @@ __all__ = [
     "THANK_CARD",
     "THANK_IN_PERSON",
     "THANK_CALL",
+    "HANDOVER_CALL",
+    "HANDOVER_LETTER",
     "ACTIONS",
 ]
 
@@ -80,6 +82,22 @@ THANK_CALL = Action(
     hours=0.15,
     customer_benefit="is thanked in person, with nothing to sell",
 )
+HANDOVER_CALL = Action(
+    name="handover call",
+    kind="connect",
+    channel="phone",
+    hours=0.25,
+    customer_benefit="is introduced by name to whoever serves her where she goes, and need not start anew",
+)
+HANDOVER_LETTER = Action(
+    name="handover letter",
+    kind="connect",
+    channel="post",
+    money=1.50,
+    hours=0.1,
+    customer_benefit="learns how to take her account with her, and whom to ask",
+    needs_consent=False,
+)
 
 ACTIONS = (
     CHECK_IN_CALL,
@@ -90,5 +108,7 @@ ACTIONS = (
     THANK_CARD,
     THANK_IN_PERSON,
     THANK_CALL,
+    HANDOVER_CALL,
+    HANDOVER_LETTER,
 )
 """All of them."""

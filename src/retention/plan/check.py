@@ -16,6 +16,7 @@ import numpy as np
 from retention.domain import Action
 from retention.plan.plan import Plan
 from retention.plan.situation import Situation
+from retention.timing.causes import DECEASED, UNCONTROLLABLE
 
 __all__ = ["check"]
 
@@ -28,12 +29,15 @@ def check(
     cap_days: int = 28,
     gap_days: int = 7,
     blocks: tuple[str, ...] = ("give", "ask", "thank"),
+    deceased: tuple[str, ...] = DECEASED,
+    uncontrollable: tuple[str, ...] = UNCONTROLLABLE,
 ) -> list[str]:
     """What is wrong with a plan, a line a rule; an empty list if nothing is.
 
-    It checks consent, the do-not-contact list, open complaints, frequency cap and minimum gap (with the limits given;
-    the defaults are those of the built-in policies), both budgets, one row a customer in the base's order, that no
-    row is without a reason, and that the hold-out is the one that salt and share say. Lines give counts, never ids.
+    It checks consent, the do-not-contact list, causes of leaving, open complaints, frequency cap and minimum gap (with
+    the limits given; the defaults are those of the built-in policies), both budgets, one row a customer in the base's
+    order, that no row is without a reason, and that the hold-out is the one that salt and share say. Lines give
+    counts, never ids.
     """
     wrong: list[str] = []
     ids = [str(who) for who in plan.customer_id]
@@ -49,6 +53,8 @@ def check(
         "unknown action": lambda r: not _actions(r, plan),
         "do-not-contact": lambda r: r["customer_id"] in situation.do_not_contact,
         "open complaint": lambda r: r["customer_id"] in situation.open_complaints and r["kind"] in blocks,
+        "deceased": lambda r: _leaves(r, situation, deceased),
+        "uncontrollable cause": lambda r: _leaves(r, situation, uncontrollable) and r["kind"] != "connect",
         "consent": lambda r: not _may(r, plan, situation),
         "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,
         "minimum gap": lambda r: gap_days > 0 and _touches(r, situation, gap_days) > 0,
@@ -84,6 +90,10 @@ def check(
     if not set(plan.decision.tolist()) <= {"contact", "hold-out", "none"}:
         wrong.append("decision: a row has one that does not exist")
     return wrong
+
+
+def _leaves(row: Mapping[str, Any], situation: Situation, causes: tuple[str, ...]) -> bool:
+    return situation.causes.get(str(row["customer_id"]), "").strip().lower() in {cause.lower() for cause in causes}
 
 
 def _actions(row: Mapping[str, Any], plan: Plan) -> list[Action]:

@@ -44,6 +44,7 @@ def make_plan(
     consents: Consents | None = None,
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
+    causes: Mapping[str, str] | None = None,
     attributes: Mapping[str, Any] | None = None,
     holdout: float = 0.1,
     salt: str = "retention",
@@ -54,9 +55,9 @@ def make_plan(
 
     ``strategies`` and ``policies`` are objects; None means the built-in ones. ``journal`` and ``touches`` give the
     contacts so far; both together count. ``consents`` None means that no consent data exist: channels that need
-    consent stay closed. ``complaints`` and ``do_not_contact`` are customer ids. ``holdout`` is the share of customers
-    whom the plan leaves alone, the same ones every night for one ``salt``. ``seed`` breaks ties. ``as_of`` is the day
-    of the histories unless they have none.
+    consent stay closed. ``complaints`` and ``do_not_contact`` are customer ids; ``causes`` says by id why customers
+    leave. ``holdout`` is the share of customers whom the plan leaves alone, the same ones every night for one ``salt``.
+    ``seed`` breaks ties. ``as_of`` is the day of the histories unless they have none.
 
     Errors: :class:`PlanError` if the tables are of different customers, there is no day, the journal's hold-out is
     another one, or a strategy fails. A policy that fails is no error: it lets nothing through, and the plan notes it.
@@ -78,6 +79,7 @@ def make_plan(
         consents=consents,
         complaints=complaints,
         do_not_contact=do_not_contact,
+        causes=causes,
         attributes=attributes,
         as_of=as_of,
     )
@@ -104,6 +106,7 @@ def situate(
     consents: Consents | None = None,
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
+    causes: Mapping[str, str] | None = None,
     attributes: Mapping[str, Any] | None = None,
     as_of: dt.date | None = None,
 ) -> Situation:
@@ -138,6 +141,7 @@ def situate(
         consents=consents,
         open_complaints=_ids("complaints", complaints),
         do_not_contact=_ids("do_not_contact", do_not_contact),
+        causes={str(who): str(cause) for who, cause in dict(causes or {}).items()},
         attributes=dict(attributes or {}),
     )
 
@@ -253,6 +257,7 @@ def _notes(
     for what, named in (
         ("open complaints", situation.open_complaints),
         ("do-not-contact", situation.do_not_contact),
+        ("causes of leaving", frozenset(situation.causes)),
         ("consents", frozenset() if situation.consents is None else frozenset(situation.consents.customer_id.tolist())),
     ):
         strangers = int((situation.rows_of(named) < 0).sum())

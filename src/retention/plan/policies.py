@@ -15,6 +15,7 @@ from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, DayColumn, IntColumn
 from retention.plan.proposals import ContactPolicy, Proposals, Review
 from retention.plan.situation import Situation
+from retention.timing.causes import DECEASED, UNCONTROLLABLE
 
 __all__ = [
     "ConsentPolicy",
@@ -22,6 +23,8 @@ __all__ = [
     "MinimumGap",
     "DoNotContact",
     "OpenComplaint",
+    "Deceased",
+    "UncontrollableCause",
     "NO_CONSENT_DATA",
     "built_in_policies",
 ]
@@ -135,9 +138,44 @@ class OpenComplaint:
         return Review.veto(waiting & blocked, "a complaint of hers is open and comes first")
 
 
+@frozen
+class Deceased:
+    """No contact of any kind with those of whom it is on file that they died: not even a farewell, by a machine."""
+
+    causes: tuple[str, ...] = field(default=DECEASED, converter=tuple)
+    name: str = field(default="deceased", init=False)
+
+    def review(self, proposals: Proposals, situation: Situation) -> Review:
+        """Refuse everything for them."""
+        return Review.veto(situation.leaving(self.causes)[proposals.base_row], "she has died")
+
+
+@frozen
+class UncontrollableCause:
+    """Nothing is spent on keeping whom nobody can keep: who moves away is handed over (``"connect"``), not saved."""
+
+    causes: tuple[str, ...] = field(default=UNCONTROLLABLE, converter=tuple)
+    allows: tuple[str, ...] = field(default=("connect",), converter=tuple)
+    name: str = field(default="uncontrollable-cause", init=False)
+
+    def review(self, proposals: Proposals, situation: Situation) -> Review:
+        """Refuse all other kinds of action for those who leave for such a cause."""
+        theirs = situation.leaving(self.causes)[proposals.base_row]
+        other = ~np.isin(proposals.of_actions("kind"), self.allows)
+        return Review.veto(theirs & other, "she leaves for a cause that no contact can change: hand her over instead")
+
+
 def built_in_policies() -> tuple[ContactPolicy, ...]:
     """All built-in policies with their defaults: what a plan uses when none are named."""
-    return (ConsentPolicy(), DoNotContact(), FrequencyCap(), MinimumGap(), OpenComplaint())
+    return (
+        ConsentPolicy(),
+        DoNotContact(),
+        Deceased(),
+        UncontrollableCause(),
+        FrequencyCap(),
+        MinimumGap(),
+        OpenComplaint(),
+    )
 
 
 def _named(customer_ids: frozenset[str], proposals: Proposals, situation: Situation) -> BoolColumn:

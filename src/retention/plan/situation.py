@@ -13,6 +13,7 @@ from retention.histories import Histories
 from retention.records.permissions import Consents
 from retention.records.touches import Touches
 from retention.tiers.tiering import Tiering
+from retention.timing.causes import is_among
 from retention.timing.outlook import Outlook
 from retention.value.valuation import Valuation
 
@@ -25,6 +26,7 @@ class Situation:
 
     All tables have one row a customer in one order: position i is the same customer in each of them. ``consents``
     is None when no consent data were given at all, which a consent policy must treat as no consent.
+    ``causes`` says of some customers why they are leaving or have left, by id, as far as anybody knows.
     ``touches`` holds contacts strictly before the plan's day.
     """
 
@@ -37,6 +39,7 @@ class Situation:
     consents: Consents | None = None
     open_complaints: frozenset[str] = frozenset()
     do_not_contact: frozenset[str] = frozenset()
+    causes: Mapping[str, str] = field(factory=dict)
     attributes: Mapping[str, Any] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -74,6 +77,12 @@ class Situation:
         rows = self.rows_of(customer_ids)
         mask[rows[rows >= 0]] = True
         return mask
+
+    def leaving(self, causes: Iterable[str]) -> BoolColumn:
+        """True for the customers of whom one of these causes is on file."""
+        listed = tuple(causes)
+        known = list(self.causes)
+        return self.mask_of(np.asarray(known)[is_among([self.causes[who] for who in known], listed)] if known else ())
 
     @property
     def orders_per_year(self) -> FloatColumn:

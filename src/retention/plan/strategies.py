@@ -18,6 +18,8 @@ from retention.plan.actions import (
     CHECK_IN_CALL,
     CHECK_IN_CARD,
     CHECK_IN_EMAIL,
+    HANDOVER_CALL,
+    HANDOVER_LETTER,
     THANK_CALL,
     THANK_CARD,
     THANK_IN_PERSON,
@@ -26,8 +28,9 @@ from retention.plan.actions import (
 )
 from retention.plan.proposals import Assumption, OutreachStrategy, Proposals
 from retention.plan.situation import Situation
+from retention.timing.causes import DECEASED, UNCONTROLLABLE
 
-__all__ = ["CheckIn", "NextTier", "ThankQuietBest", "built_in_strategies"]
+__all__ = ["CheckIn", "Handover", "NextTier", "ThankQuietBest", "built_in_strategies"]
 
 
 def _share(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -200,9 +203,55 @@ class ThankQuietBest:
         )
 
 
+@frozen(kw_only=True)
+class Handover:
+    """Hand over whom nobody can keep: who moves away may stay a customer elsewhere, or send others.
+
+    Gain of a contact = lift × expected margin within the valuation's horizon: the lift is the assumed share of it that
+    comes with the introduction, at another branch or by post. Proposed for customers with a cause among ``causes``
+    on file, and never for those among ``deceased``. The window is the next ``window_days`` days.
+    """
+
+    call_lift: float = _lift(0.05)
+    letter_lift: float = _lift(0.03)
+    spread: float = field(default=0.5, validator=_number)
+    causes: tuple[str, ...] = field(default=UNCONTROLLABLE, converter=tuple)
+    deceased: tuple[str, ...] = field(default=DECEASED, converter=tuple)
+    window_days: int = field(default=28, validator=_number)
+    call: Action = _action(HANDOVER_CALL)
+    letter: Action = _action(HANDOVER_LETTER)
+    name: str = field(default="handover", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """A call and a letter for each of them."""
+        worth = situation.valuation.expected_margin
+        leaving = situation.leaving(self.causes) & ~situation.leaving(self.deceased)
+        rows = np.flatnonzero(leaving & (worth > 0) & np.isfinite(worth))
+        today = np.datetime64(situation.as_of, "D")
+        causes = {int(row): cause for row, cause in zip(
+            situation.rows_of(situation.causes).tolist(), situation.causes.values(), strict=True
+        )}  # fmt: skip
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            worth[rows],
+            ((self.call, self.call_lift), (self.letter, self.letter_lift)),
+            spread=self.spread,
+            meaning="share of the expected margin within the horizon that comes with the introduction",
+            opens=np.full(len(rows), today),
+            closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
+            reasons=[
+                f"leaves for a cause that nobody here can change ({causes[i]}), with "
+                f"{_money(worth[i], situation)} of expected margin in {_horizon(situation):.0f} days"
+                for i in rows.tolist()
+            ],
+        )
+
+
 def built_in_strategies() -> tuple[OutreachStrategy, ...]:
     """All built-in strategies with their defaults: what a plan uses when none are named."""
-    return (CheckIn(), NextTier(), ThankQuietBest())
+    return (CheckIn(), NextTier(), ThankQuietBest(), Handover())
 
 
 def _proposals(

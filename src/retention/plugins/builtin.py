@@ -41,20 +41,35 @@ def retention_tiering_rules() -> Iterable[Contribution]:
 @hookimpl
 def retention_outreach_strategies() -> Iterable[Contribution]:
     """The strategies of this library."""
-    from retention.plan import CheckIn, NextTier, ThankQuietBest
+    from retention.plan import CheckIn, Handover, NextTier, ThankQuietBest
 
     yield Contribution(name="check-in-overdue", summary="check in with the overdue valuable", make=CheckIn)
     yield Contribution(name="next-tier-within-reach", summary="ask those near the next tier", make=NextTier)
     yield Contribution(name="thank-the-quiet-best", summary="thank the quiet best", make=ThankQuietBest)
+    yield Contribution(name="handover", summary="hand over whom nobody can keep", make=Handover)
 
 
 @hookimpl
 def retention_contact_policies() -> Iterable[Contribution]:
     """The contact policies of this library."""
-    from retention.plan import ConsentPolicy, DoNotContact, FrequencyCap, MinimumGap, OpenComplaint
+    from retention.plan import (
+        ConsentPolicy,
+        Deceased,
+        DoNotContact,
+        FrequencyCap,
+        MinimumGap,
+        OpenComplaint,
+        UncontrollableCause,
+    )
 
     yield Contribution(name="consent", summary="no consent on file, no contact", make=ConsentPolicy)
     yield Contribution(name="do-not-contact", summary="never those who asked not to be", make=DoNotContact)
+    yield Contribution(name="deceased", summary="no contact of any kind with who has died", make=Deceased)
+    yield Contribution(
+        name="uncontrollable-cause",
+        summary="a handover, no save money, for who cannot be kept",
+        make=UncontrollableCause,
+    )
     yield Contribution(name="open-complaint", summary="nothing while a complaint is open", make=OpenComplaint)
     yield Contribution(name="frequency-cap", summary="at most so many contacts in a rolling window", make=FrequencyCap)
     yield Contribution(name="minimum-gap", summary="at least so many days between contacts", make=MinimumGap)

@@ -2,7 +2,14 @@
 
 from retention.records.contracts import Contracts
 from retention.records.doctor import Diagnosis, doctor
-from retention.records.lists import read_consents, read_contracts, read_customer_list, read_referrals, read_touches
+from retention.records.lists import (
+    read_causes,
+    read_consents,
+    read_contracts,
+    read_customer_list,
+    read_referrals,
+    read_touches,
+)
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
@@ -28,6 +35,7 @@ __all__ = [
     "read_consents",
     "read_referrals",
     "read_contracts",
+    "read_causes",
     "Contracts",
     "read_customer_list",
     "doctor",

@@ -207,6 +207,14 @@ class Contracts(Table):
             np.datetime64(day, "D"), None if self.observed_from is None else _day(self.observed_from)
         )
 
+    def causes(self) -> dict[str, str]:
+        """Why each customer left whose last contract has ended and whose cause was stated."""
+        order = np.lexsort([self.start, self.customer_id])
+        who = self.customer_id[order]
+        rows = order[np.append(who[1:] != who[:-1], np.ones(min(len(who), 1), dtype=bool))]
+        rows = rows[self.ended[rows] & (self.cause[rows] != "")]
+        return dict(zip(self.customer_id[rows].tolist(), self.cause[rows].tolist(), strict=True))
+
     def row(self, position: int) -> Contract:
         """One contract as a domain object."""
         return Contract(

@@ -24,7 +24,7 @@ from retention.records.referrals import Referrals
 from retention.records.roles import SYNONYMS, column_headed
 from retention.records.touches import Touches
 
-__all__ = ["read_consents", "read_touches", "read_referrals", "read_contracts", "read_customer_list"]
+__all__ = ["read_consents", "read_touches", "read_referrals", "read_contracts", "read_causes", "read_customer_list"]
 
 # Usual headers in English, German, French and Spanish, folded as in SYNONYMS. A number comes before a mere "id", and
 # that before an address or a name.
@@ -241,6 +241,20 @@ def read_contracts(
         source=table.name,
         unit=table.unit,
     )
+
+
+def read_causes(source: Any, *, customer: str | None = None, cause: str | None = None) -> dict[str, str]:
+    """Why customers leave, by id, from a CSV or Parquet file or a frame: what exit questions and why-tasks brought.
+
+    Columns that are not named are found by their usual headers (Customer, Cause or Reason, or the German, French or
+    Spanish words). A row without a cause says nothing; of several rows of one customer the last counts.
+
+    Raises:
+        ReadError: a row without customer, or a file without these columns; it names the line.
+    """
+    table = open_source(source)
+    who, why = _cells(table, "customer", customer), _text(_column(table, "cause", cause))
+    return {name: reason for name, reason in zip(who, why, strict=True) if reason}
 
 
 def read_customer_list(source: Any, *, customer: str | None = None) -> tuple[str, ...]:

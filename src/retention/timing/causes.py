@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from retention._kernels.competing import Risks
 
 __all__ = [
+    "DECEASED",
     "NOT_STATED",
     "UNCONTROLLABLE",
     "CauseHazards",
@@ -32,7 +33,10 @@ __all__ = [
 NOT_STATED = "not stated"
 """What the tables call an end without a stated cause."""
 
-UNCONTROLLABLE = ("deceased", "died", "death", "moved", "relocation", "job transfer", "illness", "bankruptcy", "closed")
+DECEASED = ("deceased", "died", "death")
+"""Causes after which nobody is contacted, matched like those below."""
+
+UNCONTROLLABLE = (*DECEASED, "moved", "relocation", "job transfer", "illness", "bankruptcy", "closed")
 """Causes that no programme can change, if nothing else is said: matched whole, whatever their case."""
 
 _DAYS_A_YEAR = 365.25
@@ -414,15 +418,20 @@ def _within(contracts: Contracts, horizon_days: float | None) -> "tuple[float, l
     return float(horizon_days), causes, type(risks)(risks.time[early], risks.number[early], risks.ends[:, early])
 
 
+def is_among(causes: Sequence[str], listed: Sequence[str]) -> BoolColumn:
+    """Which of the causes are among those listed: whole words, whatever their case and the blanks around them."""
+    words = {word.strip().casefold() for word in listed}
+    return np.array([str(cause).strip().casefold() in words for cause in causes], dtype=np.bool_)
+
+
 def _kinds(causes: Sequence[str], uncontrollable: Sequence[str]) -> tuple[BoolColumn, BoolColumn, BoolColumn]:
     """Which causes are ours to change, which are not, and which nobody stated."""
     if isinstance(uncontrollable, str):
         raise ConfigError(
             f"uncontrollable={uncontrollable!r}", rule="causes are given as a list", remedy=f"[{uncontrollable!r}]"
         )
-    listed = {cause.strip().casefold() for cause in uncontrollable}
     unsaid = np.array([cause == NOT_STATED for cause in causes], dtype=np.bool_)
-    theirs = np.array([cause.casefold() in listed for cause in causes], dtype=np.bool_) & ~unsaid
+    theirs = is_among(causes, uncontrollable) & ~unsaid
     return ~theirs & ~unsaid, theirs, unsaid
 
 

@@ -1,5 +1,6 @@
 """Leaving points: the stretches of a relationship in which more leave than elsewhere, or that there are none."""
 
+import html
 import math
 from typing import Any
 
@@ -68,6 +69,9 @@ class LeavingPoints(Table):
         told = "".join(f"\n  {peak}" for peak in self.peaks) or " none found"
         return f"<LeavingPoints since {self.clock}, {int(self.ended.sum()):,} ends:{told}>"
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>{Table._repr_html_(self)}"
+
     def plot(self, ax: Any = None) -> Any:
         """The hazard by stretch, its smoothed course with the band, and the peaks shaded."""
         ax = axes(ax)
@@ -77,7 +81,9 @@ class LeavingPoints(Table):
         ax.plot(middle, self.smoothed, color="C0", label="smoothed")
         for i, peak in enumerate(self.peaks):
             ax.axvspan(peak.from_days, peak.to_days, color="C3", alpha=0.2, label=None if i else "leaving point")
-        ax.set(xlabel=f"days since {self.clock}", ylabel="ends for each year at risk", ylim=(0, None))
+        # Far out few are left and the band goes through the roof: show what can be seen.
+        top = max([float(v[np.isfinite(v)].max(initial=0.0)) for v in (self.hazard, self.smoothed)])
+        ax.set(xlabel=f"days since {self.clock}", ylabel="ends for each year at risk", ylim=(0, 1.3 * top or 1.0))
         ax.margins(x=0)
         ax.legend(frameon=False)
         return ax

@@ -19,7 +19,8 @@ class Regularity(NamedTuple):
     """How regular each customer is: the gamma shape whose log gaps vary as hers do; 1 is Poisson, 12 a clock.
 
     ``value`` is the median of what one can know, ``low`` and ``high`` hold it with the probability asked for;
-    ``above`` is the chance that she is more regular than ``Rhythm.CYCLE``.
+    ``above`` is the chance that she is more regular than ``Rhythm.CYCLE``, seen in whole days: who comes at random
+    every few days has gaps of one day and more, and looks more even than she is.
     """
 
     value: FloatColumn
@@ -200,10 +201,8 @@ class Rhythm:
             ...     gap_log_sum=[even.sum(), odd.sum()], gap_log_squares=[(even**2).sum(), (odd**2).sum()])
             >>> k = clock.regularity(base)
             >>> bool(k.value[0] > 3 > 2 > k.value[1]), k.above.round(1).tolist()
-            (True, [1.0, 0.1])
+            (True, [1.0, 0.0])
         """
-        from scipy.special import polygamma
-
         from retention._kernels import logt
 
         x, log_sum, log_squares, _ = _statistics(histories)
@@ -211,12 +210,28 @@ class Rhythm:
         low, value, high = (
             _shape(logt.variance_quantile(post, q)) for q in (0.5 + interval / 2, 0.5, 0.5 - interval / 2)
         )
-        return Regularity(value, low, high, logt.variance_below(post, float(polygamma(1, self.CYCLE))))
+        mean_gap = np.divide(histories.recency_days, x, out=np.full(len(x), np.inf), where=x > 0)
+        return Regularity(value, low, high, logt.variance_below(post, _log_variance_in_days(self.CYCLE, mean_gap)))
 
     def _prior(self) -> "logt.Prior":  # type: ignore[name-defined] # noqa: F821
         from retention._kernels import logt
 
         return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
+
+
+def _log_variance_in_days(shape: float, mean_gap: FloatColumn) -> FloatColumn:
+    """The variance of log gaps of that gamma shape when they are rounded up to whole days, by their mean in days."""
+    from scipy.special import gdtrc, polygamma
+
+    days = np.arange(1.0, 2000.0)
+    means, variances = [1.0], [0.0]
+    for mean in np.geomspace(0.2, 100.0, 40):
+        later = gdtrc(shape / mean, shape, np.append(0.0, days))  # P(gap > 0), P(gap > 1), ...
+        share = later[:-1] - later[1:]
+        middle = float(share @ np.log(days))
+        means.append(float(later.sum()))
+        variances.append(float(share @ (np.log(days) - middle) ** 2))
+    return np.interp(mean_gap, means, variances, right=float(polygamma(1, shape)))
 
 
 def _shape(variance: FloatColumn) -> FloatColumn:
