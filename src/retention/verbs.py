@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -17,10 +17,18 @@ from retention.histories import Histories
 from retention.plan import Budget, ContactPolicy, Memory, OutreachStrategy, Plan
 from retention.plan import make_plan as _make_plan
 from retention.plugins import Registry, open_registry
-from retention.records import Consents, Touches, TransactionLog, read_consents, read_touches
+from retention.records import (
+    Consents,
+    Contracts,
+    Touches,
+    TransactionLog,
+    read_causes,
+    read_consents,
+    read_touches,
+)
 from retention.tiers import Tiering, TieringRule
 from retention.timing import Outlook
-from retention.value import FittedValueModel, Valuation, ValueModel
+from retention.value import FittedValueModel, Posterior, ServingCosts, Valuation, ValueModel
 from retention.value import appraise as _appraise
 from retention.value.choice.auto import AutoModel
 
@@ -30,10 +38,15 @@ __all__ = ["appraise", "assign_tiers", "make_plan", "resolve"]
 def appraise(
     histories: Histories,
     *,
-    model: str | ValueModel | FittedValueModel = "bg-nbd",
+    model: str | ValueModel | FittedValueModel | Posterior = "bg-nbd",
     horizon_days: float = 365.0,
     discount_rate: float = 0.10,
     interval: float = 0.90,
+    chance: bool = True,
+    costs: ServingCosts | None = None,
+    contacts_a_year: Mapping[str, float] | None = None,
+    revenue_per_margin: float | None = None,
+    points: Mapping[str, Any] | None = None,
     log: TransactionLog | None = None,
     registry: Registry | None = None,
 ) -> Valuation:
@@ -46,6 +59,12 @@ def appraise(
         horizon_days: how far ahead margin is counted.
         discount_rate: per year.
         interval: probability that the realised value of a customer lies within her bounds.
+        chance: without it the bounds leave the chance of future purchases out: what can be expected of her, as far as
+            the parameters and her own rate and lifetime are not known.
+        costs: what serving costs; the result is then net of it, a ``NetValue``.
+        contacts_a_year: contacts that are meant for everyone, by channel; with costs.
+        revenue_per_margin: revenue for each unit of margin (a ``NetStatement`` has it); for rewards among the costs.
+        points: points that customers hold today, by id; with costs.
         log: with model="auto", what the histories were made of, so that the choice is by forecasts of its last part.
         registry: who is on board; None opens the built-in stages and the installed plugins once.
 
@@ -65,7 +84,18 @@ def appraise(
                 remedy="leave the log out, or take model='auto'",
             )
         chosen = evolve(chosen, log=log)
-    return _appraise(histories, chosen, horizon_days=horizon_days, discount_rate=discount_rate, interval=interval)
+    return _appraise(
+        histories,
+        chosen,
+        horizon_days=horizon_days,
+        discount_rate=discount_rate,
+        interval=interval,
+        chance=chance,
+        costs=costs,
+        contacts_a_year=contacts_a_year,
+        revenue_per_margin=revenue_per_margin,
+        points=points,
+    )
 
 
 def assign_tiers(
@@ -103,6 +133,7 @@ def make_plan(
     consents: Any = None,
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
+    causes: Any = None,
     holdout: float = 0.1,
     salt: str = "retention",
     seed: int = 0,
@@ -117,7 +148,7 @@ def make_plan(
         outlook: from ``rt.anticipate``.
         tiering: from :func:`assign_tiers`.
         budget: money and hours that may be spent.
-        strategies: names or objects; None takes the built-in three.
+        strategies: names or objects; None takes the built-in four.
         policies: names or objects; None takes all built-in ones. An empty list means no guard at all.
         journal: what was done before: caps, gaps and hold-outs persist through it.
         touches: contacts known from elsewhere (``Touches``, or a file or frame for ``read_touches``).
@@ -125,6 +156,7 @@ def make_plan(
             channels that need consent stay closed.
         complaints: customers with an open complaint.
         do_not_contact: customers who asked not to be contacted.
+        causes: why customers leave, as far as known: by id, or ``Contracts``, or a file or frame for ``read_causes``.
         holdout: share of customers kept out at random, for the proof.
         salt: names the hold-out lottery; another salt draws other customers.
         seed: breaks ties.
@@ -164,11 +196,18 @@ def make_plan(
         consents=consents if consents is None or isinstance(consents, Consents) else read_consents(consents),
         complaints=complaints,
         do_not_contact=do_not_contact,
+        causes=_causes(causes),
         holdout=holdout,
         salt=salt,
         seed=seed,
         as_of=None if as_of is None else as_day(as_of),
     )
+
+
+def _causes(causes: Any) -> Mapping[str, str] | None:
+    if causes is None or isinstance(causes, Mapping):
+        return causes
+    return causes.causes() if isinstance(causes, Contracts) else read_causes(causes)
 
 
 def resolve(kind: str, choice: Any, registry: Registry | None = None) -> Any:

@@ -24,27 +24,33 @@ def days_of(customers) -> Days:
 def test_everything_is_what_the_integral_over_her_own_mean_says():
     """Truth: the definition integrated over m with fifty digits (truth/credibility.py), 75 cases."""
     for case in TRUTH["hard"]:
-        params, days, d = Params(*case["params"]), days_of([case["days"]]), np.array([case["d"]])
+        *params, d, her_days = case["point"]
+        params, days, d = Params(*params), days_of([her_days]), np.array([d])
+        truth = dict(zip(TRUTH["names"], case["truth"], strict=True))
         value, gradient, hessian = credibility.total(params, days, d)
-        assert value == pytest.approx(case["log_likelihood"], rel=1e-12)
-        assert gradient == pytest.approx(np.array(case["gradient"])[[0, 1, 2, 3]], rel=1e-9, abs=1e-11)
-        assert hessian == pytest.approx(np.array(case["hessian"]), rel=1e-9, abs=1e-11)
+        assert value == pytest.approx(truth["log_likelihood"], rel=1e-12)
+        assert gradient == pytest.approx([truth[f"gradient_{i}"] for i in range(4)], rel=1e-9, abs=1e-11)
+        half = [truth[f"hessian_{i}{j}"] for i in range(4) for j in range(i, 4)]
+        assert hessian[np.triu_indices(4)] == pytest.approx(half, rel=1e-9, abs=1e-11)
         mean, variance = credibility.posterior(params, days.n, days.mean, d)
-        assert mean[0] == pytest.approx(case["mean"], rel=1e-12, abs=1e-14)
-        assert variance[0] == pytest.approx(case["variance"], rel=1e-12)
+        assert mean[0] == pytest.approx(truth["mean"], rel=1e-12, abs=1e-14)
+        assert variance[0] == pytest.approx(truth["variance"], rel=1e-12)
 
 
 def test_the_extreme_grid_is_exact():
     """475 points, deviations from 1e-4 to 1e4, up to 10,000 days, means and margins of 1e4 either way."""
-    mean, between, within, n, y, density, first, variance = np.array(TRUTH["extreme"]).T
-    for i in range(len(mean)):
-        params = Params(mean[i], between[i], within[i])
-        ours = credibility.log_densities(params, n[i : i + 1], y[i : i + 1])[0]
-        got = credibility.posterior(params, n[i : i + 1], y[i : i + 1])
-        assert abs(ours - density[i]) <= 1e-12 * abs(density[i])
+    for case in TRUTH["extreme"]:
+        mean, between, within, slope, d, n, y, _, _ = case["point"]
+        truth = dict(zip(TRUTH["names"], case["truth"], strict=True))
+        params, hers = Params(mean, between, within, slope), [np.array([value], dtype=float) for value in (n, y, d)]
+        ours, largest = credibility.log_densities(params, *hers)[0], max(abs(y), abs(mean), abs(slope * d))
+        # What rounding of y less her centre costs: an error of it moves the square by twice as much.
+        rounding = 4e-16 * largest * abs(y - mean - slope * d) / (between**2 + within**2 / n)
+        assert abs(ours - truth["log_density"]) <= 1e-12 * abs(truth["log_density"]) + rounding
+        first, variance = credibility.posterior(params, *hers)
         # A mean between values of unlike sign is as exact as the larger of them.
-        assert abs(got[0][0] - first[i]) <= 1e-15 * 4 * max(abs(first[i]), abs(y[i]), abs(mean[i]))
-        assert abs(got[1][0] - variance[i]) <= 1e-14 * variance[i]
+        assert abs(first[0] - truth["mean"]) <= 1e-12 * max(abs(truth["mean"]), largest)
+        assert abs(variance[0] - truth["variance"]) <= 1e-12 * truth["variance"]
 
 
 def test_the_likelihood_is_the_joint_normal_density_of_all_days():

@@ -85,6 +85,25 @@ def test_a_forecast_is_the_mean_of_its_distribution(model):
     assert ahead.pairs == pytest.approx(distribution @ (counts * (counts - 1.0)), rel=loose)
 
 
+def test_an_outlook_is_p_alive_and_the_forecasts_in_one(model):
+    """Also where customers share their answers: a base of many in whole days."""
+    kernel, params, few = model.kernel(), params_of(model), some_rows(model)
+    asked = [(30.0, 0.0), (0.0, 0.0), (12.0, 0.01)]
+    bases = [merge(few, gaps=kernel.uses_gaps)]
+    if model.NAME in ("bg-nbd", "mbg-nbd", "pareto-nbd"):
+        T = np.random.default_rng(3).integers(20, 60, 4000).astype(float)
+        made = kernel.simulate(params, T, np.random.default_rng(4))
+        bases.append(merge(made._replace(t_x=np.minimum(np.ceil(made.t_x), T))))
+    for cells in bases:
+        alive, means = kernel.outlook(params, cells, asked)
+        assert alive == pytest.approx(kernel.p_alive(params, cells.rows), rel=1e-12)
+        for mean, (horizon, delta) in zip(means, asked, strict=True):
+            assert mean == pytest.approx(kernel.forecast(params, cells.rows, horizon, delta).mean, rel=1e-11)
+        some = cells.rows.take(slice(None, None, max(1, len(cells.weight) // 20)))
+        alone = [kernel.forecast(params, some.take(slice(i, i + 1)), 30.0).mean[0] for i in range(len(some.x))]
+        assert means[0][:: max(1, len(cells.weight) // 20)] == pytest.approx(alone, rel=1e-11)
+
+
 def test_nobody_comes_back_from_the_dead_and_no_time_changes_nothing(model):
     kernel, params, rows = model.kernel(), params_of(model), some_rows(model)
     alive = kernel.p_alive(params, rows)

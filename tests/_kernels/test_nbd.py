@@ -1,8 +1,5 @@
 """The NBD kernel against integrals over the latent rate, its own derivatives, and simulated customers."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,23 +13,6 @@ PARAMS = (0.385, 12.07)
 HISTORIES = Rows(
     np.array([0.0, 0, 1, 2, 60]), np.array([0.0, 0, 3, 30.4, 50]), np.array([0.0, 39, 40, 38.9, 78]), np.zeros(5)
 )
-
-
-def test_every_quantity_has_nine_digits_on_the_extreme_grid():
-    """Parameters from 1e-4 to 1e4, x to 10,000, T to 10,000."""
-    for case in json.loads((Path(__file__).parent / "truth" / "nbd.json").read_text(encoding="utf-8")):
-        params = (case["r"], case["alpha"])
-        one = Rows(*(np.array([float(v)]) for v in (case["x"], 0, case["T"], 0)))
-        ahead = KERNEL.forecast(params, one, case["h"], case["delta"], second=True)
-        found = {**{name: getattr(ahead, name)[0] for name in ("mean", "squares", "pairs", "any")}}
-        found["log_likelihood"] = KERNEL.log_likelihoods(params, one)[0]
-        found["log_rate"] = KERNEL.log_rate(params, one)[0]
-        found["three"] = KERNEL.pmf(params, one, case["h"], 3)[0, 3]
-        for name, got in found.items():
-            assert got == pytest.approx(case[name], rel=1e-9, abs=1e-28 if name == "log_likelihood" else 1e-280), (
-                name,
-                case,
-            )
 
 
 def test_gradient_and_hessian_are_those_of_the_definition():

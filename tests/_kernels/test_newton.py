@@ -50,3 +50,25 @@ def test_the_points_have_the_moments_of_a_normal(count, dimensions):
     z = normal_points(count, dimensions)
     assert z.mean(axis=0) == pytest.approx(np.zeros(dimensions), abs=1e-14)
     assert z.T @ z / count == pytest.approx(np.eye(dimensions), abs=1e-12)
+
+
+def test_a_ridge_is_left_when_nothing_is_left_to_gain():
+    """With ``open_below`` a ridge that rises for ever takes a dozen looks; a maximum beyond a bend is still found."""
+    looks = []
+
+    def ridge(p):
+        looks.append(1)
+        e = np.exp(-p[0])
+        return -e - p[1] ** 2, np.array([e, -2 * p[1]]), np.diag([-e, -2.0])
+
+    top = maximise(ridge, np.array([0.0, 1.0]), open_below=0.01)
+    assert not top.converged
+    assert len(looks) < 12
+
+    def summit(p):
+        e = np.exp(-p[0])
+        return e - e * e, np.array([-e + 2 * e * e]), np.array([[e - 4 * e * e]])
+
+    top = maximise(summit, np.array([4.0]), open_below=0.01)
+    assert top.converged
+    assert top.point[0] == pytest.approx(np.log(2), abs=1e-6)

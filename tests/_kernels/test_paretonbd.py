@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retention._kernels import paretonbd
+from retention._kernels import paretonbd_likelihood, paretonbd_tables
 from retention._kernels.newton import maximise
 from retention._kernels.paretonbd import KERNEL
-from retention._kernels.purchases import Rows, merge, summed
+from retention._kernels.purchases import Grid, Rows, levels, merge, summed
 
 CDNOW = (0.5532784, 10.5776962, 0.6062394, 11.6686813)
 TRUTH = json.loads((Path(__file__).parent / "truth" / "paretonbd.json").read_text())
@@ -29,75 +29,6 @@ def rows(*customers):
 
 
 NEW = rows((0, 0, 0))
-
-
-def answers(point):
-    """Every quantity of one customer, by the names of the file of truths."""
-    theta, row, (h, delta) = point[:4], rows(point[4:7]), point[7:]
-    ahead = KERNEL.forecast(theta, row, h, delta, second=True)
-    pmf = KERNEL.pmf(theta, row, h, 10)[0]
-    return {
-        "log_likelihood": KERNEL.log_likelihoods(theta, row)[0],
-        "p_alive": KERNEL.p_alive(theta, row)[0],
-        "survival": KERNEL.survival(theta, row, h)[0],
-        "log_rate": KERNEL.log_rate(theta, row)[0],
-        "expected": KERNEL.forecast(theta, row, h).mean[0],
-        "mean": ahead.mean[0],
-        "squares": ahead.squares[0],
-        "pairs": ahead.pairs[0],
-        "any": ahead.any[0],
-        "dert": KERNEL.forecast(theta, row, np.inf, delta).mean[0],
-        **{f"pmf_{n}": pmf[n] for n in (0, 1, 3, 10)},
-    }
-
-
-def worst(grid):
-    """The largest error over a grid by quantity, relative to the truth; below 1e-280 both must be nearly nothing."""
-    out = defaultdict(float)
-    for case in TRUTH[grid]:
-        ours = answers(case["point"])
-        for name, truth in zip(TRUTH["names"], case["truth"], strict=True):
-            assert np.isfinite(ours[name]), (name, case)
-            away = abs(ours[name] - truth) / max(abs(truth), 1e-280)
-            out[name] = max(out[name], away)
-    return out
-
-
-def test_every_quantity_has_eleven_digits_on_the_hard_grid():
-    """Truth: tau integrated numerically with fifty digits, checked against the textbook's 2F1 (truth/paretonbd.py)."""
-    errors = worst("hard")
-    assert set(errors) == set(TRUTH["names"])
-    assert max(errors.values()) < 1e-11, dict(errors)
-
-
-def test_every_quantity_has_nine_digits_at_the_edge_of_the_possible():
-    """x to 10,000, T to 10,000 weeks, parameters from 1e-4 to 1e4: no NaN, no infinity, nothing finite but wrong."""
-    errors = worst("extreme")
-    assert len(TRUTH["extreme"]) == 400
-    assert max(errors.values()) < 1e-9, dict(errors)
-
-
-def test_the_truths_are_sharp_enough_to_see_a_millionth():
-    """A model that is wrong on purpose, by a millionth in one parameter, fails the grid."""
-    case = TRUTH["hard"][7]
-    truth = dict(zip(TRUTH["names"], case["truth"], strict=True))
-    for i in range(4):
-        point = list(case["point"])
-        point[i] *= 1 + 1e-6
-        ours = answers(point)
-        assert max(abs(ours[name] / truth[name] - 1) for name in truth) > 1e-8
-
-
-@pytest.mark.parametrize("case", TRUTH["slopes"], ids=lambda case: f"{case['params']} {case['row']}")
-def test_gradient_and_hessian_are_those_of_the_textbook_formula(case):
-    """Truth: 2F1 differentiated numerically with fifty digits."""
-    row = rows(case["row"])
-    _, gradient, hessian = KERNEL.rowwise(case["params"], row)
-    size = max(1.0, *np.abs(case["gradient"]))
-    assert gradient[:, 0] == pytest.approx(case["gradient"], rel=1e-8, abs=1e-11 * size)
-    upper = hessian[..., 0][np.triu_indices(4)]
-    assert upper == pytest.approx(case["hessian"], rel=1e-8, abs=1e-10 * max(size, *np.abs(case["hessian"])))
-    assert np.array_equal(hessian[..., 0], hessian[..., 0].T)
 
 
 def day_grid(seed, n=1500, longest=200):
@@ -118,14 +49,14 @@ def shared_always(monkeypatch):
     """Tables for every x on the grid, whether they pay or not; ``None`` turns them off."""
 
     def turn(on):
-        def everything(params, table_rows):
+        def everything(params, table_rows, grid=None):
             if not on:
                 return None, -1
             n = len(table_rows.x)
-            times, code = paretonbd._levels(np.concatenate([table_rows.t_x, table_rows.T]))
-            return paretonbd._Grid(times, code[:n], code[n:]), int(table_rows.x.max())
+            times, code = levels(np.concatenate([table_rows.t_x, table_rows.T]))
+            return Grid(times, code[:n], code[n:]), int(table_rows.x.max())
 
-        monkeypatch.setattr(paretonbd, "_shared", everything)
+        monkeypatch.setattr(paretonbd_likelihood, "shared", everything)
 
     return turn
 
@@ -151,7 +82,7 @@ def test_tables_and_integrals_one_by_one_agree(shared_always):
 def test_a_base_that_shares_some_integrals_is_the_sum_of_its_customers():
     """Left to itself: the many with few purchases share, the few with many do not."""
     cells = day_grid(2, n=4000, longest=1900)
-    grid, most = paretonbd._shared(CDNOW, cells.rows)
+    grid, most = paretonbd_tables.shared(CDNOW, cells.rows)
     assert grid is not None
     assert 0 < most < cells.rows.x.max()
     value, gradient, hessian = KERNEL.total(CDNOW, cells)

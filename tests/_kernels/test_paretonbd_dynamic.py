@@ -307,3 +307,64 @@ def test_corners_agree_with_adaptive_quadrature_too():
         values = dynamic.log_likelihoods(params, wild_a, wild_b, laid_out())
         for i in (0, 1, 3, 6):
             assert values[i] == pytest.approx(float(direct(CUSTOMERS[i], params, wild_a, wild_b)[0]), rel=1e-9), i
+
+
+def test_the_second_moments_and_the_first_purchase_of_a_forecast_without_coefficients_are_the_plain_ones():
+    """In weeks, and in pieces so long that the plain kernel's own panels are used."""
+    customers = [(b, buys, 79.0) for b, buys, _ in CUSTOMERS[:5]]
+    zero = np.zeros(WEEKS + 60)
+    for widths in (np.array([0.4, *[1.0] * 50, 0.0, 0.6]), np.array([1.0, *[70.0] * 7, 1.5])):
+        ahead = np.full((5, len(widths)), 3)
+        for params in (PARAMS, (1.0, 0.05, 1.0, 0.05), (40.0, 8.0, 0.01, 1e3)):
+            for delta in (0.0, 0.002, 0.03):
+                mine = dynamic.forecast(params, zero, zero, laid_out(customers), widths, ahead, delta, second=True)
+                plain = KERNEL.forecast(params, as_rows(customers), widths.sum(), delta, second=True)
+                for name, one, other in zip(mine._fields, mine, plain, strict=True):
+                    np.testing.assert_allclose(one, other, rtol=1e-10, err_msg=f"{name} {params} {delta}")
+
+
+def test_moments_of_a_forecast_are_those_of_simulated_futures():
+    """100,000 futures of one customer week by week, from the definition; each mean within 4 standard errors."""
+    rng = np.random.default_rng(4)
+    params, delta, n = (0.8, 9.0, 1.1, 30.0), 0.01, 100_000
+    customer = (3.4, [5.1, 9.0, 17.8, 30.0], 39.0)
+    widths, ahead = np.ones(30), np.arange(39, 69)[None]
+    found = dynamic.forecast(params, LOG_A, LOG_B, laid_out([customer]), widths, ahead, delta, second=True)
+    alive = dynamic.p_alive(params, LOG_A, LOG_B, laid_out([customer]))[0]
+    lived = [np.exp(logs)[np.arange(3, 39)] @ np.array([0.6, *np.ones(35)]) for logs in (LOG_A, LOG_B)]
+    rate = rng.gamma(params[0] + 4, 1 / (params[1] + lived[0]), n)
+    patience = rng.exponential(size=n) / rng.gamma(params[2], 1 / (params[3] + lived[1]), n)
+    patience[rng.random(n) > alive] = 0.0
+    b, a = np.exp(LOG_B[39:69]), np.exp(LOG_A[39:69])
+    used = np.cumsum(b) - b
+    stay = np.clip((patience[:, None] - used) / b, 0, 1)
+    count = rng.poisson(rate[:, None] * a * stay)
+    whose, week = (np.repeat(place, count[np.nonzero(count)]) for place in np.nonzero(count))
+    d = np.exp(-delta * (week + stay[whose, week] * rng.random(len(week))))
+    once, twice = np.bincount(whose, d, n), np.bincount(whose, d**2, n)
+    seen = {"mean": once, "squares": twice, "pairs": once**2 - twice, "any": (count.sum(axis=1) > 0).astype(float)}
+    for name, values in seen.items():
+        assert abs(values.mean() - getattr(found, name)[0]) < 4 * values.std() / np.sqrt(n), name
+
+
+def test_weights_are_customers_told_more_than_once():
+    weight = np.arange(len(CUSTOMERS), dtype=float)
+    each = [c for c, w in zip(CUSTOMERS, weight, strict=True) for _ in range(int(w))]
+    one = dynamic.total(PARAMS, LOG_A, LOG_B, laid_out(), weight)
+    two = dynamic.total(PARAMS, LOG_A, LOG_B, laid_out(each))
+    for mine, theirs in zip(one, two, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_the_expected_log_rate_is_the_plain_one_and_falls_where_more_was_to_be_expected():
+    customers = many(60)
+    zero = np.zeros(WEEKS)
+    laid = laid_out(customers)
+    plain = KERNEL.log_rate(PARAMS, as_rows(customers))
+    np.testing.assert_allclose(dynamic.log_rate(PARAMS, zero, zero, laid), plain, rtol=1e-11)
+    assert np.all(dynamic.log_rate(PARAMS, zero + 0.5, zero, laid) < plain)
+
+
+def test_a_future_of_no_length_is_nothing():
+    found = dynamic.forecast(PARAMS, LOG_A, LOG_B, laid_out(), np.zeros(2), np.full((8, 2), 7), 0.0, second=True)
+    assert not np.any(np.stack(found))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from types import SimpleNamespace
 
 import attrs
 import matplotlib
@@ -312,3 +313,12 @@ def test_without_the_extra_one_error_says_what_to_install(night, monkeypatch, li
 def test_importing_the_report_loads_neither_plotting_nor_templates():
     code = "import sys, retention.report; sys.exit(bool({'matplotlib', 'jinja2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_total_has_its_interval_where_the_model_gives_one(night, html):
+    """The rows' bounds do not add up, so the page says which bounds are of the sum, and that there are none if so."""
+    assert "It gives none for the total" in html
+    bounded = SimpleNamespace(**{**vars(night), "worth": attrs.evolve(night.worth, total_bounds=(1234.4, 5678.6))})
+    page = render(bounded)
+    assert "<strong>1,234 to 5,679" in page
+    assert "It gives none for the total" not in page

@@ -8,7 +8,9 @@ import pytest
 from retention.errors import ConfigError
 from retention.histories import Histories
 from retention.testing import sample_histories
-from retention.value import BGNBD, FittedValueModel, ValueModel, appraise
+from retention.value import BGNBD, FittedValueModel, NetValue, ServingCosts, Valuation, ValueModel, appraise, net_value
+
+MODEL = BGNBD().at(r=0.8, alpha=5.0, a=0.8, b=2.5, p=3.0, q=6.0, v=30.0)
 
 
 def test_a_recipe_is_fitted_and_a_fitted_model_is_used_as_it_is():
@@ -57,3 +59,135 @@ def test_the_picture_shows_how_value_is_spread():
     assert drawn[-1] == pytest.approx(100)
     assert np.all(np.diff(drawn) >= 0)
     assert worth.total() == pytest.approx(worth.value.sum())
+
+
+# ---- net of costs
+
+
+def three(**others):
+    return Histories.from_arrays(
+        frequency=[9, 2, 0], recency_days=[180, 100, 0], age_days=[190, 250, 60], margin_mean=[20, 30, 0],
+        customer_id=["a", "b", "c"], **others,
+    )  # fmt: skip
+
+
+def test_with_costs_the_value_is_what_is_left_to_the_last_digit():
+    costs = ServingCosts(
+        per_order="0.50", per_day="0.01", contact={"post": "1.10"}, reward_rate="0.02", point_value="0.01"
+    )
+    net = appraise(three(), MODEL, costs=costs, contacts_a_year={"post": 2}, revenue_per_margin=2.5, points={"b": 300})
+    gross = appraise(three(), MODEL)
+    assert isinstance(net, NetValue)
+    assert isinstance(net, Valuation)
+    np.testing.assert_array_equal(net.gross, gross.value)
+    off = net.order_cost + net.rewards + net.day_cost + net.contacts + net.points
+    np.testing.assert_allclose(net.value, gross.value - off, rtol=1e-15)
+    np.testing.assert_allclose(net.rewards, 0.02 * 2.5 * gross.value)
+    np.testing.assert_allclose(net.points, [0, 3, 0])
+    assert np.all(net.value_low < gross.value_low)
+    assert np.all(net.value_high < gross.value_high)
+    np.testing.assert_allclose(net.value_idle, -(net.day_cost + net.contacts + net.points))
+    low, high = net.total_bounds
+    assert low < net.total() < high
+    assert high - low < np.diff(gross.total_bounds)
+    assert net["expected_margin"].tolist() == gross.expected_margin.tolist()
+    with pytest.raises(ConfigError, match="net already"):
+        net_value(net, costs)
+
+
+def test_an_account_is_paid_for_on_the_days_that_the_model_expects_her_to_be_there():
+    """Against a sum over days; p_alive times the horizon, which is all that a valuation knows, is more."""
+    costs = ServingCosts(per_day=1)
+    net = appraise(three(), MODEL, costs=costs)
+    days = np.arange(365) + 0.5
+    there = sum(1.1 ** (-day / 365) * MODEL.survival(three(), day) for day in days)
+    np.testing.assert_allclose(net.day_cost, there, rtol=1e-5)
+    assert np.all(net.day_cost < net_value(appraise(three(), MODEL), costs).day_cost)
+
+
+def test_how_often_costs_arise_without_costs_is_a_mistake():
+    with pytest.raises(ConfigError, match="contacts_a_year, points without costs"):
+        appraise(three(), MODEL, contacts_a_year={"post": 2}, points={"a": 1})
+
+
+# ---- what the bounds hold
+
+
+def test_without_chance_nine_in_ten_bounds_hold_what_is_expected_of_her_given_her_own_rate_and_lifetime():
+    """Customers a month old, drawn from the story of the model: what is expected of one whose rate, drop-out and margin
+    are known is (1 - exp(-rate p H)) / p purchases. 30 bounds of 400 futures each, against 20,000 customers: a standard
+    error of 0.3 points in the mean of the 30; three points allowed."""
+    rng, n, p = np.random.default_rng(5), 20_000, MODEL.params
+    rate = rng.gamma(p["r"], 1 / (p["alpha"] + 30 / 7), n) / 7
+    leave, mean = rng.beta(p["a"], p["b"], n), p["p"] / rng.gamma(p["q"], 1 / p["v"], n)
+    truth = -np.expm1(-rate * leave * 365) / leave * mean
+    young = Histories.from_arrays(
+        frequency=[0] * 30, recency_days=[0] * 30, age_days=[30] * 30, margin_mean=[0] * 30, as_of=dt.date(2011, 1, 1)
+    )
+    worth = appraise(young, MODEL, discount_rate=0.0, chance=False)
+    held = [
+        np.mean((truth >= low) & (truth <= high)) for low, high in zip(worth.value_low, worth.value_high, strict=True)
+    ]
+    assert 0.87 < np.mean(held) < 0.93
+    assert worth.value[0] == pytest.approx(truth.mean(), rel=0.03)
+    assert not worth.chance
+    seen = appraise(young, MODEL, discount_rate=0.0)
+    np.testing.assert_array_equal(worth.value, seen.value)
+    assert np.all(worth.value_low > seen.value_low)
+
+
+def test_a_posterior_is_appraised_like_a_model():
+    base = sample_histories()
+    posterior = BGNBD().posterior(base, draws=200, seed=1)
+    worth = appraise(base, posterior)
+    np.testing.assert_array_equal(worth.value, appraise(base, posterior.fitted).value)
+    expected = appraise(base, posterior, chance=False, costs=ServingCosts(per_day="0.01"))
+    assert np.all(expected.value_low <= expected.value_high)
+    assert not expected.chance
+
+    class Stranger:
+        """The protocol and no more."""
+
+        name, params, log_likelihood, standard_errors = "stranger", MODEL.params, None, None
+        log_likelihoods, p_alive, expected_purchases = MODEL.log_likelihoods, MODEL.p_alive, MODEL.expected_purchases
+        value, to_dict, from_dict = MODEL.value, MODEL.to_dict, MODEL.from_dict
+
+    assert appraise(base, Stranger()).equals(MODEL.value(base, horizon_days=365, discount_rate=0.10))
+    with pytest.raises(ConfigError, match="chance=False with bg-nbd"):
+        appraise(base, Stranger(), chance=False)
+
+
+def test_spread_and_chance_of_a_purchase_are_those_of_what_she_brings():
+    """Mean, standard deviation and share of nothing in 40,000 simulated years of each: four standard errors, and 4 %
+    for the tail of the standard deviation."""
+    base, n = three(), 40_000
+    worth = appraise(base, MODEL)
+    np.testing.assert_allclose(worth.p_purchase, MODEL.p_purchase(base, 365), rtol=1e-4)
+    rng, p, kernel = np.random.default_rng(9), MODEL.params, MODEL.recipe.kernel()
+    rows = MODEL.recipe.rows(base).scaled(7.0)
+    for i in range(3):
+        ahead = kernel.ahead(MODEL.purchase_params, rows.take(np.full(n, i)), 365 / 7, np.log(1.1) / 365 * 7, rng)
+        x, mean = base.frequency[i], base.margin_mean[i]
+        size = rng.gamma(p["p"] * x + p["q"], 1 / (p["v"] + x * mean), n)
+        count = np.maximum(ahead.counts, 1)
+        really = np.where(ahead.counts > 0, rng.gamma(p["p"] * count) / size * ahead.discounted / count, 0.0)
+        assert worth.value[i] == pytest.approx(really.mean(), abs=4 * really.std() / np.sqrt(n))
+        assert worth.value_sd[i] == pytest.approx(really.std(), rel=0.04)
+        assert worth.p_purchase[i] == pytest.approx(np.mean(ahead.counts > 0), abs=0.01)
+
+
+def test_a_part_of_a_valuation_has_no_bounds_of_the_total():
+    worth = appraise(three(), MODEL)
+    low, high = worth.total_bounds
+    assert (low, high) == MODEL.total_interval(three(), horizon_days=365, discount_rate=0.10)
+    assert low < worth.total() < high
+    assert worth[:2].total_bounds is None
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_money_without_a_horizon_is_not_bounded_by_nothing(rate):
+    """Almost undiscounted the mean is carried by the few who never leave; what most bring is finite all the same."""
+    worth = MODEL.value(three(), horizon_days=np.inf, discount_rate=rate)
+    near = MODEL.value(three(), horizon_days=3650, discount_rate=rate)
+    assert np.all(worth.value_high > near.value)
+    assert np.all(np.isfinite(worth.value_high))

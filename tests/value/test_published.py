@@ -174,3 +174,10 @@ def test_the_grocer(grocery, model, stated, log_likelihood):
 def test_without_leaving_twice_as_much_is_expected_of_the_grocer_s_customers(grocery):
     """The vignette of BTYDplus: 6,354.7 for 52 weeks in which 3,389 came."""
     assert NBD().fit(grocery).expected_purchases(grocery, 364).sum() == pytest.approx(6354.7, abs=0.2)
+
+
+def test_the_printed_likelihood_of_the_spend_is_that_of_the_total(cdnow_spend):
+    """-4,659 in the paper is the density of x times the mean: one ln x less for each who came back."""
+    fitted = GammaGamma().fit(cdnow_spend)
+    back = cdnow_spend.frequency[cdnow_spend.frequency > 0]
+    assert fitted.log_likelihood - np.log(back).sum() == pytest.approx(-4659.290, abs=1e-3)

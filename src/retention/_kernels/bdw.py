@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import polygamma
 
 from retention._kernels.contracts import Contractual, Params
-from retention._kernels.periods import log_decline_far, psi_gap, trigamma_gap
+from retention._kernels.periods import log_decline_far, psi_bend, psi_gap, trigamma_bend, trigamma_gap
 
 __all__ = ["DISCRETE_WEIBULL", "KERNEL"]
 
@@ -73,10 +73,10 @@ def slopes(params: Params, k: Floats, j: Any) -> tuple[Floats, Floats]:
     w2 = high * (1 + high) + share * (high * (1 + high) - powers.low * (1 + powers.low))
     z = beta + powers.u
     ds = psi_gap(z + alpha, w)
-    dz = ds - psi_gap(z, w)
+    dz = -psi_bend(z, alpha, w)
     dw = psi_gap(z + w, alpha) * w
     ss = -trigamma_gap(z + alpha, w)
-    zz = ss + trigamma_gap(z, w)
+    zz = trigamma_bend(z, alpha, w)
     zw = -trigamma_gap(z + w, alpha) * w
     ww = zw * w
     sw = polygamma(1, z + alpha + w) * w

@@ -126,13 +126,14 @@ def rowwise(params: Params, rows: Rows) -> Derivatives:
     quiet = _silence(params, rows)
     values = _seen(params, rows) + quiet.either
     first, second = _past(params, rows)
-    odds = np.exp(np.minimum(quiet.left - quiet.either, 0.0))  # of having left, given what was seen
+    # The chances of having left and of being there, given what was seen; what is tiny meets what is huge below.
+    odds, there = (np.exp(np.minimum(way - quiet.either, 0.0)) for way in (quiet.left, quiet.passed))
     e, ee = _later(quiet.a[:, None], quiet.b[:, None], quiet.c[:, None], quiet.g[:, None], quiet.m[:, None])
     e, ee = e[:, :, 0], ee[:, :, :, 0]
     mean, square = _departed(quiet)
-    slope = (1 - odds) * e + odds * mean
+    slope = there * e + odds * mean
     first += slope
-    second += (1 - odds) * (e[:, None] * e[None] + ee) + odds * square - slope[:, None] * slope[None]
+    second += there * (e[:, None] * e[None] + ee) + odds * square - slope[:, None] * slope[None]
     theta = np.stack([np.broadcast_to(np.asarray(p, dtype=np.float64), rows.x.shape) for p in params])
     gradient = first * theta
     hessian = second * theta[:, None] * theta[None]
@@ -298,9 +299,9 @@ def log_rate(params: Params, rows: Rows) -> Floats:
     """Posterior mean of log p: the score of alpha and the prior mean, all of one sign."""
     quiet = _silence(params, _whole(rows))
     a, b = quiet.a, quiet.b
-    odds = np.exp(np.minimum(quiet.left - quiet.either, 0.0))
+    odds, there = (np.exp(np.minimum(way - quiet.either, 0.0)) for way in (quiet.left, quiet.passed))
     mean, _ = _departed(quiet)
-    return np.asarray(-psi_gap(a, b) - (1 - odds) * psi_gap(a + b, quiet.m) + odds * mean[0])
+    return np.asarray(-psi_gap(a, b) - there * psi_gap(a + b, quiet.m) + odds * mean[0])
 
 
 def _stay_draws(theta: Floats, rng: np.random.Generator) -> Floats:

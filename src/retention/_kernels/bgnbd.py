@@ -10,31 +10,27 @@ the log-likelihood is ln G(r+x)/G(r) + r ln alpha - (r+x) ln(alpha+T) + ln B(a, 
 term only if she could have left (x > 0 or m = 1). Sums in logs throughout: x in the thousands neither overflows nor
 cancels. Digits are lost only where a, b or r are above 1e4 (differences of log-gammas, about 1e-12 there).
 
-Nothing here uses a hypergeometric function. Given a customer who is still there, her rate and her drop-out
-probability are independent, gamma(r + x, alpha + T) and beta(a, b + x + m), and what she buys is Poisson until she
-leaves. With k = r + x, A = alpha + T, c = horizon / A every forecast is an average over p of a smooth function of p c.
-Two roads lead to it. The quick one makes, for each distinct x, one Chebyshev series in y = ln(1 + c) and reads its own
-accuracy off the last coefficients; where that does not suffice (a sharp step: x in the thousands, parameters at the
-edge of the possible) the slow one integrates customer by customer.
+Nothing here uses a hypergeometric function; forecasts are those of ``bgnbd_ahead``.
 """
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
-from scipy.special import betainc, betaln, gammaln, polygamma, psi
+from scipy.special import betainc, betaln, gammaln, polygamma, psi, zeta
 
-from retention._kernels.purchases import Ahead, Cells, Derivatives, Forecast, Kernel, Params, Rows, Total
-from retention._kernels.quadrature import beta_rule, decaying_rule, legendre
+from retention._kernels.bgnbd_ahead import ENDLESS, alike, pairs_of, purchases_ahead, shrunk
+from retention._kernels.purchases import Ahead, Cells, Derivatives, Forecast, Kernel, Params, Rows, Total, levels
+from retention._kernels.quadrature import beta_rule
 
 __all__ = ["BG", "MBG"]
 
 Floats = NDArray[np.float64]
 
-_ENDLESS = 45.0  # discounted by e^-45, what lies beyond is below the last digit of a float
-_TIGHT, _LOOSE = 1e-11, 1e-4  # relative size that the last Chebyshev coefficients may have
+_BLOCK = 8192  # cells at a time: their temporaries stay in cache
 
 
 def _softplus(D: Floats) -> Floats:
@@ -61,8 +57,8 @@ def log_likelihoods(params: Params, rows: Rows, m: int = 0) -> Floats:
     """Log-likelihood of each customer: equation 6 of Fader, Hardie and Lee, or its MBG counterpart."""
     r, alpha, a, b = params
     x, t_x, T, _ = rows
-    out = gammaln(r + x) - gammaln(r) - r * np.log1p(T / alpha) - x * np.log(alpha + T)
-    out = out + betaln(a, b + x + m) - betaln(a, b)
+    out = (gammaln(r + x) - gammaln(r)) - r * np.log1p(T / alpha) - x * np.log(alpha + T)
+    out = out + (betaln(a, b + x + m) - betaln(a, b))  # exactly 0 for m = 0 without a repeat
     could = _could_leave(x, m)
     with np.errstate(divide="ignore", invalid="ignore"):  # rows that could not have left are masked out
         _, D = _dead_odds(params, x, t_x, T, m)
@@ -114,99 +110,156 @@ def rowwise(params: Params, rows: Rows, m: int = 0) -> Derivatives:
     return log_likelihoods((r, alpha, a, b), rows, m), g, H
 
 
-def _dot(a: Floats, b: Floats) -> float:
-    """A dot product without BLAS, whose threads cost more than they bring on vectors of this size."""
-    return float(np.einsum("i,i->", a, b))
+def _by_count(cells: Cells, m: int) -> tuple[Floats, Floats, int]:
+    """The distinct x of some cells (which are sorted by x), the customers who have each, and how many of the cells are
+    of customers who could not have left."""
+    x, w = cells.rows.x, cells.weight
+    begins = np.flatnonzero(np.concatenate([np.ones(min(len(x), 1), dtype=bool), x[1:] != x[:-1]]))
+    n = np.add.reduceat(w, begins) if len(x) else w
+    xs = x[begins]
+    safe = 0 if m or not len(x) or xs[0] > 0 else int(begins[1]) if len(begins) > 1 else len(x)
+    return xs, n, safe
 
 
 def total(params: Params, cells: Cells, m: int = 0) -> Total:
     """Log-likelihood of a base, with its gradient and Hessian by ``(log r, log alpha, log a, log b)``.
 
-    Everything that depends on x alone is computed once per distinct x; only the softplus term needs every cell.
+    What depends on x alone is computed once per distinct x; the rest goes through the cells once, in blocks that stay
+    in cache, where a product of two short vectors (too short for more than one thread) is the cheapest sum.
     """
-    r, alpha, a, b = params
+    r, alpha, a, b = (float(value) for value in params)
     x, t_x, T, _ = cells.rows
     w = cells.weight
-    begins = np.flatnonzero(np.diff(x, prepend=-1.0))  # cells are sorted by x
-    xs, n = x[begins], np.add.reduceat(w, begins) if len(x) else w
-    xm = xs + m
-    log_T = np.log(alpha + T)
-    inv_T = 1 / (alpha + T)
-    N = float(n.sum())
-    rx = r + x
+    xs, n, safe = _by_count(cells, m)
+    N, k = float(n.sum()), len(xs)
+    points, gammas = np.concatenate([r + xs, a + b + m + xs, b + m + xs, (r, a + b, b)]), np.empty((3, 3 * k + 3))
+    gammaln(points, out=gammas[0])
+    psi(points, out=gammas[1])
+    zeta(2.0, points, out=gammas[2])  # the derivative of psi
+    rises = (gammas[:, : 3 * k].reshape(3, 3, k) - gammas[:, 3 * k :, None]) @ n  # over x purchases, for everybody
+    by_r, by_ab, by_b = rises.T.tolist()
 
-    value = _dot(n, gammaln(r + xs) - gammaln(r) + betaln(a, b + xm) - betaln(a, b))
-    value += _dot(w, r * np.log(alpha) - rx * log_T)
-    ab = _dot(n, psi(a + b) - psi(a + b + xm))
-    g = np.array(
-        [
-            _dot(n, psi(r + xs) - psi(r)) + N * np.log(alpha) - _dot(w, log_T),
-            N * r / alpha - _dot(w, rx * inv_T),
-            ab,
-            ab + _dot(n, psi(b + xm) - psi(b)),
-        ]
-    )
-    H = np.zeros((4, 4))
-    H[0, 0] = _dot(n, polygamma(1, r + xs) - polygamma(1, r))
-    H[0, 1] = N / alpha - _dot(w, inv_T)
-    H[1, 1] = -N * r / alpha**2 + _dot(w, rx * inv_T**2)
-    H[2, 2] = H[2, 3] = _dot(n, polygamma(1, a + b) - polygamma(1, a + b + xm))
-    H[3, 3] = H[2, 3] + _dot(n, polygamma(1, b + xm) - polygamma(1, b))
-
-    could = _could_leave(x, m)
-    if np.any(could):
-        if not np.all(could):
-            x, t_x, T, w, rx, inv_T = x[could], t_x[could], T[could], w[could], rx[could], inv_T[could]
-        u, D = _dead_odds(params, x, t_x, T, m)
-        dead = _sigmoid(D)
-        inv_t = 1 / (alpha + t_x)
-        slope = inv_T - inv_t
-        inv_b = 1 / (b + x - 1 + m)
-        value += _dot(w, _softplus(D))
-        D1 = [u, rx * slope, np.full_like(u, 1 / a), -inv_b]
-        wp = w * dead
-        both_ways = wp * (1 - dead)
-        for i in range(4):
-            g[i] += _dot(wp, D1[i])
-            weighted = both_ways * D1[i]
-            for j in range(i, 4):
-                H[i, j] += _dot(weighted, D1[j])
-        H[0, 1] += _dot(wp, slope)
-        H[1, 1] += _dot(wp, rx * (inv_t**2 - inv_T**2))
-        H[2, 2] -= wp.sum() / a**2
-        H[3, 3] += _dot(wp, inv_b**2)
-    H = np.triu(H) + np.triu(H, 1).T
+    value = by_r[0] + by_b[0] - by_ab[0] + N * r * math.log(alpha)
+    g = np.array([by_r[1] + N * math.log(alpha), N * r / alpha, -by_ab[1], by_b[1] - by_ab[1]])
+    ra, aa = N / alpha, -N * r / alpha**2
+    bb, gone, outer = 0.0, 0.0, np.zeros((4, 4))
+    room = np.empty((2, 4, min(_BLOCK, max(len(x) - safe, 0))))  # for the blocks' numbers, in the same place every time
+    for start in [*range(0, safe, _BLOCK), *range(safe, len(x), _BLOCK)]:
+        block = slice(start, min(start + _BLOCK, safe) if start < safe else start + _BLOCK)
+        bought, mine, age = x[block], w[block], alpha + T[block]
+        inv_T, rx = 1 / age, r + bought
+        log_T = np.log(age, out=age)
+        weighted = mine * rx
+        push = weighted * inv_T
+        g[0] -= mine @ log_T
+        g[1] -= mine @ (rx * inv_T)
+        value -= float(weighted @ log_T)
+        ra -= float(mine @ inv_T)
+        aa += float(push @ inv_T)
+        if start < safe:
+            continue
+        last = t_x[block]
+        slope, weighted_slope = room[:, :, : len(mine)]  # of D, by the parameters
+        u, turn, _, off = slope
+        inv_t = 1 / (alpha + last)
+        gap = (T[block] - last) * inv_t
+        np.log1p(gap, out=u)
+        gap *= inv_T  # now 1/(alpha + t_x) - 1/(alpha + T)
+        np.multiply(rx, gap, out=turn)
+        np.divide(-1.0, bought + (b - 1 + m), out=off)
+        slope[2] = 1 / a
+        D = rx * u
+        D += np.log(-a * off)
+        small = np.exp(-np.abs(D))
+        share = 1 / (1 + small)
+        value += float(mine @ (np.maximum(D, 0.0) + np.log1p(small)))
+        dead = np.where(D >= 0, share, small * share)
+        dead *= mine
+        share *= share
+        share *= small
+        share *= mine  # weight, P(dead), P(not dead)
+        np.negative(turn, out=turn)
+        left = slope @ dead
+        g += left
+        gone += float(left[2])
+        outer += np.multiply(slope, share, out=weighted_slope) @ slope.T
+        inv_T += inv_t
+        turn *= dead
+        off *= off
+        ra -= float(dead @ gap)
+        aa -= float(turn @ inv_T)
+        bb += float(dead @ off)
+    ab = -by_ab[2]
+    H = outer + np.array([[by_r[2], ra, 0, 0], [ra, aa, 0, 0], [0, 0, ab, ab], [0, 0, ab, ab + by_b[2] + bb]])
+    H[2, 2] -= gone / a
     theta = np.array([r, alpha, a, b])
-    return value, g * theta, H * np.outer(theta, theta) + np.diag(g * theta)
+    g *= theta
+    H *= theta * theta[:, None]
+    H[range(4), range(4)] += g
+    return value, g, H
 
 
 def values(matrix: Floats, cells: Cells, m: int = 0) -> Floats:
     """Log-likelihood of a base at many parameter points at once, in blocks that stay in cache."""
     x, t_x, T, _ = cells.rows
     w = cells.weight
-    begins = np.flatnonzero(np.diff(x, prepend=-1.0))
-    xs, n = x[begins], np.add.reduceat(w, begins) if len(x) else w
-    could = _could_leave(x, m)
-    step = max(1, 200_000 // max(len(x), 1))
-    out = np.empty(len(matrix))
-    for start in range(0, len(matrix), step):
-        r, alpha, a, b = (column[:, None] for column in matrix[start : start + step].T)
-        by_x = gammaln(r + xs) - gammaln(r) + betaln(a, b + xs + m) - betaln(a, b)
-        log_T = np.log(alpha + T)
-        sums = np.einsum("sx,x->s", by_x, n) + np.einsum("sn,n->s", r * np.log(alpha) - (r + x) * log_T, w)
-        log_t = np.log(alpha + t_x[could])
-        D = (r + x[could]) * (log_T[:, could] - log_t) + np.log(a) - np.log(b + x[could] - 1 + m)
-        out[start : start + step] = sums + np.einsum("sn,n->s", _softplus(D), w[could])
-    return out
+    xs, n, safe = _by_count(cells, m)
+    N = float(n.sum())
+    r, alpha, a, b = (column[:, None] for column in np.asarray(matrix, dtype=np.float64).T)
+    out = (gammaln(r + xs) - gammaln(r) + betaln(a, b + xs + m) - betaln(a, b)) @ n + (N * r * np.log(alpha))[:, 0]
+    many = max(1, _BLOCK // max(min(len(x), _BLOCK), 1))
+    for point in range(0, len(out), many):
+        some = slice(point, point + many)
+        r, alpha, a, b = (column[some, None] for column in np.asarray(matrix, dtype=np.float64).T)
+        log_odds = np.log(a)
+        for start in range(0, safe, _BLOCK):
+            block = slice(start, min(start + _BLOCK, safe))
+            log_T = np.log(alpha + T[block])
+            log_T *= r + x[block]
+            out[some] -= log_T @ w[block]
+        for start in range(safe, len(x), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            rx = r + x[block]
+            log_T = np.log(alpha + T[block])
+            D = log_T - np.log(alpha + t_x[block])
+            D *= rx
+            D += log_odds - np.log(x[block] + (b - 1 + m))
+            log_T *= rx
+            out[some] -= log_T @ w[block]
+            log_T = np.maximum(D, 0.0)
+            np.abs(D, out=D)
+            np.negative(D, out=D)
+            log_T += np.log1p(np.exp(D, out=D), out=D)
+            out[some] += log_T @ w[block]
+    return np.asarray(out)
 
 
 def p_alive(params: Params, rows: Rows, m: int = 0) -> Floats:
     """Probability of still being a customer at T; for m = 0 exactly 1 without a repeat purchase."""
+    out = np.empty(len(rows.x))
+    for start in range(0, len(out), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        r, alpha, a, b = (value[block] if np.ndim(value) else value for value in params)
+        x, t_x = rows.x[block], rows.t_x[block]
+        D = rows.T[block] - t_x
+        D /= alpha + t_x
+        np.log1p(D, out=D)
+        D *= r + x
+        D += np.log(a / (b + (np.maximum(x, 1.0) - 1 if m == 0 else x)))
+        small = np.exp(-np.abs(D))
+        alive = np.where(D >= 0, small, 1.0)
+        alive /= 1 + small
+        out[block] = alive if m else np.where(x > 0, alive, 1.0)
+    return out
+
+
+def _p_gone(params: Params, rows: Rows, m: int) -> Floats:
+    """1 - ``p_alive``, with all its digits when it is small."""
     x, t_x, T, _ = rows
     could = _could_leave(x, m)
     with np.errstate(divide="ignore", invalid="ignore"):
         _, D = _dead_odds(params, x, t_x, T, m)
-    return np.where(could, _sigmoid(-np.where(could, D, 0.0)), 1.0)
+    return np.where(could, _sigmoid(np.where(could, D, 0.0)), 0.0)
 
 
 def _nodes(n: int) -> Floats:
@@ -262,107 +315,27 @@ def forecast(
     and ``squares`` is the mean at twice the rate. A customer gets the same digits alone and among a million, as long as
     the horizon is the same. Relative error below 1e-10, ``rough`` 1e-5.
     """
-    r, alpha, a, b = params
-    x, _, T, _ = rows
     alive = p_alive(params, rows, m)
-    mean, squares, pairs = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
-    if horizon <= 0 or len(x) == 0:
-        return Forecast(mean, squares, pairs, np.zeros(len(x)))
-    h = min(horizon, _ENDLESS / delta) if delta > 0 else horizon
-    A = alpha + T
-    quick = _Quick(float(np.min(alpha)), h, delta, second, rough)
-    for at in _alike(r + x, a, b + x + m):
-        each = at[0]
-        k, left, stay = (float(np.broadcast_to(value, x.shape)[each]) for value in (r + x, a, b + x + m))
-        mean[at], squares[at], pairs[at], good = quick(k, left, stay, np.log1p(h / A[at]))
-        if not good:
-            some = [value[at] if np.ndim(value) else value for value in params]
-            mean[at], squares[at], pairs[at] = _direct(some, rows.take(at), h, delta, second, rough, m)
-    none = 1.0 if np.isinf(horizon) else -np.expm1(-(r + x) * np.log1p(horizon / A))
-    return Forecast(alive * mean, alive * squares, alive * pairs, np.asarray(alive * none))
+    if horizon <= 0 or len(alive) == 0:
+        return Forecast(*np.zeros((4, len(alive))))
+    mean, squares, pairs = purchases_ahead(params, rows, horizon, delta, second, rough, m, pairs_of(params, rows))
+    log_none = -(params[0] + rows.x) * np.log1p(horizon / (params[1] + rows.T))
+    return Forecast(alive * mean, alive * squares, alive * pairs, np.asarray(-alive * np.expm1(log_none)))
 
 
-class _Quick:
-    """The quick road: linear maps, the same for all x, from E_p at the nodes of y to series in Y = ln(1 + c)."""
-
-    def __init__(self, alpha: float, h: float, delta: float, second: bool, rough: bool) -> None:
-        nodes, self.step, self.limit = (32, 0.5, _LOOSE) if rough else (72, 0.25, _TIGHT)
-        self.Y_max = float(np.log1p(h / alpha))
-        grid = (_nodes(nodes) + 1) * (self.Y_max / 2)
-        gauss, weight = legendre(32 if rough else 64)
-        inner = np.outer(grid, (gauss + 1) / 2)
-        basis = chebyshev.chebvander(2 * inner / self.Y_max - 1, nodes - 1)
-        self.to_series = to_series = _series(np.eye(nodes))
-        c_inner = np.expm1(inner)
-        z = delta * h * c_inner / np.expm1(grid)[:, None]
-        lift = np.exp(inner) * weight / 2
-
-        def operator(kernel: Floats) -> Floats:
-            return _series(np.einsum("jg,jgn->jn", lift * kernel, basis) @ to_series)
-
-        self.first = operator(np.exp(-z))
-        self.second = second
-        if second:
-            self.square = operator(np.exp(-2 * z))
-            self.pair = operator(c_inner * np.exp(-z) * _shrunk(z))
-        self.c = np.expm1(grid)
-
-    def __call__(self, k: float, a: float, b: float, Y: Floats) -> tuple[Floats, Floats, Floats, bool]:
-        p, q, weight = beta_rule(a, b, (k + 2) * max(float(self.c[0]), 1.0), self.step)
-        growth = np.log1p(np.outer(self.c, p))
-        at = np.clip(2 * Y / self.Y_max - 1, -1.0, 1.0)
-        once = np.exp(-(k + 1) * growth) @ weight
-        mean, good = self._read(self.first, once, at)
-        if not self.second:
-            zero = np.zeros(len(Y))
-            return k * Y * mean, zero, zero, good
-        square, good_square = self._read(self.square, once, at)
-        pair, good_pair = self._read(self.pair, np.exp(-(k + 2) * growth) @ (weight * q), at)
-        good = good and good_square and good_pair
-        return k * Y * mean, k * Y * square, 2 * k * (k + 1) * Y * pair, good
-
-    def _read(self, operator: Floats, inside: Floats, at: Floats) -> tuple[Floats, bool]:
-        """The series' values, and whether both it and what was integrated end in coefficients that do not matter."""
-        series = operator @ inside
-        # The recurrence is lean on long columns; for a few customers one small matrix is quicker.
-        matrix = np.cos(np.outer(np.arccos(at), np.arange(len(series)))) if len(at) <= 256 else None
-        values = np.asarray(chebyshev.chebval(at, series) if matrix is None else matrix @ series, dtype=np.float64)
-        end = max(np.abs(series[-4:]).max(), np.abs((self.to_series @ inside)[-4:]).max())
-        return values, bool(end <= self.limit * np.abs(values).min(initial=np.inf))
-
-
-def _direct(
-    params: Params, rows: Rows, h: float, delta: float, second: bool, rough: bool, m: int
-) -> tuple[Floats, Floats, Floats]:
-    """The slow road, customer by customer, for one who is still there: an integral over p of one over time."""
-    r, alpha, a, b = (np.broadcast_to(np.asarray(p, dtype=np.float64), np.shape(rows.x)) for p in params)
-    k, c = r + rows.x, h / (alpha + rows.T)
-    out = np.zeros((3, len(k)))
-    step, gauss = (0.5, 10) if rough else (0.25, 48)
-    for i in range(len(k)):
-        tilt = float((k[i] + 2) * max(c[i], 1.0))
-        p, q, weight = beta_rule(float(a[i]), float(b[i] + rows.x[i] + m), tilt, step)
-        pc = np.maximum(p * c[i], 1e-290)
-        out[0, i] = c[i] * (weight @ _over_time(k[i], pc, h * delta, gauss))
-        if second:
-            out[1, i] = c[i] * (weight @ _over_time(k[i], pc, 2 * h * delta, gauss))
-            out[2, i] = c[i] ** 2 * ((weight * q) @ _pairs_over_time(k[i], pc, h * delta, gauss))
-    return out[0], out[1], out[2]
-
-
-def _over_time(k: float, q: Floats, z: float, gauss: int) -> Floats:
-    r"""k \int_0^1 e^{-z s} (1 + q s)^{-(k+1)} ds, in w = ln(1 + q s)."""
-    if z == 0:
-        return np.asarray(-np.expm1(-k * np.log1p(q)) / q)
-    w, weight, s = decaying_rule(k, q, z, gauss)
-    return np.asarray(k / q * np.einsum("ng,ng->n", weight, np.exp(-k * w - z * s)))
-
-
-def _pairs_over_time(k: float, q: Floats, z: float, gauss: int) -> Floats:
-    r"""2 k (k+1) \int_0^1 s e^{-z s} (1 - e^{-z s}) / (z s) (1 + q s)^{-(k+2)} ds."""
-    w, weight, s = decaying_rule(k + 1, q, z, gauss)
-    inside = s * np.exp(-(k + 1) * w - z * s) * _shrunk(z * s)
-    return np.asarray(2 * k * (k + 1) / q * np.einsum("ng,ng->n", weight, inside))
+def together(
+    params: Params, cells: Cells, asked: Sequence[tuple[float, float]], m: int = 0
+) -> tuple[Floats, list[Floats]]:
+    """P(alive) and the means of some forecasts, all by cell."""
+    alive, means, pairs = p_alive(params, cells.rows, m), [], pairs_of(params, cells.rows, cells.grid)
+    for horizon, delta in asked:
+        if horizon <= 0 or len(alive) == 0:
+            means.append(np.zeros(len(alive)))
+        else:
+            mean = purchases_ahead(params, cells.rows, horizon, delta, m=m, pairs=pairs)[0]
+            mean *= alive
+            means.append(mean)
+    return alive, means
 
 
 def survival(params: Params, rows: Rows, ahead: float, m: int = 0) -> Floats:
@@ -374,7 +347,7 @@ def survival(params: Params, rows: Rows, ahead: float, m: int = 0) -> Floats:
     k, c = r + rows.x, ahead / (alpha + rows.T)
     left = b + rows.x + m
     out = np.empty(len(k))
-    for at in _alike(k, a, left) if len(k) else []:
+    for at in alike(k, a, left) if len(k) else []:
         tilt = float(k[at[0]] * max(c[at].max(), 1.0))
         p, _, weight = beta_rule(float(a[at[0]]), float(left[at[0]]), tilt)
         for block in np.array_split(at, max(1, len(at) // 4096)):
@@ -390,7 +363,7 @@ def pmf(params: Params, rows: Rows, horizon: float, most: int, m: int = 0) -> Fl
     """
     r, alpha, a, b = params
     x, _, T, _ = rows
-    alive = p_alive(params, rows, m)
+    alive, gone = p_alive(params, rows, m), _p_gone(params, rows, m)
     out = np.empty((len(x), most + 1))
     k, A, left = r + x, alpha + T, b + x + m
     share, log_none = horizon / (A + horizon), -k * np.log1p(horizon / A)
@@ -399,7 +372,7 @@ def pmf(params: Params, rows: Rows, horizon: float, most: int, m: int = 0) -> Fl
     base = betaln(a, left)
     for n in range(most + 1):
         if n == 0:
-            out[:, 0] = 1 - alive + alive * np.exp(log_none)
+            out[:, 0] = gone + alive * np.exp(log_none)
             continue
         exactly = gammaln(k + n) - gammaln(k) - gammaln(n + 1) + log_none + n * log_share
         stayed = np.exp(exactly + betaln(a, left + n) - base)
@@ -412,7 +385,18 @@ def log_rate(params: Params, rows: Rows, m: int = 0) -> Floats:
     """E[ln rate | her history]: her clock stopped at T if she is still there, at her last purchase if not."""
     r, alpha, _, _ = params
     alive = p_alive(params, rows, m)
-    return np.asarray(psi(r + rows.x) - alive * np.log(alpha + rows.T) - (1 - alive) * np.log(alpha + rows.t_x))
+    if np.ndim(r) == 0:
+        xs, at = levels(rows.x)
+        out = psi(r + xs)[at]
+    else:
+        out = psi(r + rows.x)
+    now = np.log(alpha + rows.T)
+    now *= alive
+    out -= now
+    last = np.log(alpha + rows.t_x)
+    last *= 1 - alive
+    out -= last
+    return np.asarray(out)
 
 
 def simulate(params: Params, T: Floats, rng: np.random.Generator, m: int = 0) -> Rows:
@@ -435,12 +419,12 @@ def ahead(params: Params, rows: Rows, horizon: float, delta: float, rng: np.rand
     """One future per customer: draw whether she is there, her rate and her drop-out, then let her buy."""
     r, alpha, a, b = params
     n = len(rows.x)
-    h = min(horizon, _ENDLESS / delta) if delta > 0 else horizon
+    h = min(horizon, ENDLESS / delta) if delta > 0 else horizon
     there = rng.random(n) < p_alive(params, rows, m)
     rate = rng.gamma(r + rows.x, 1.0, n) / (alpha + rows.T)
     leaves = rng.beta(a, b + rows.x + m, n)
     fade = rate * leaves + delta
-    expected = np.where(there, rate * h * _shrunk(fade * h), 0.0)
+    expected = np.where(there, rate * h * shrunk(fade * h), 0.0)
     counts, discounted, clock = np.zeros(n), np.zeros(n), np.zeros(n)
     going = np.flatnonzero(there & (rate > 0))
     while len(going):
@@ -455,7 +439,20 @@ def ahead(params: Params, rows: Rows, horizon: float, delta: float, rng: np.rand
 def _kernel(m: int) -> Kernel:
     bound: dict[str, Any] = {
         f.__name__: partial(f, m=m)
-        for f in (log_likelihoods, rowwise, total, values, p_alive, survival, forecast, pmf, log_rate, simulate, ahead)
+        for f in (
+            log_likelihoods,
+            rowwise,
+            total,
+            values,
+            p_alive,
+            survival,
+            forecast,
+            pmf,
+            log_rate,
+            simulate,
+            ahead,
+            together,
+        )
     }
     return Kernel(names=("r", "alpha", "a", "b"), time_power=(0, 1, 0, 0), **bound)
 

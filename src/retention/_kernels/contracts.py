@@ -52,15 +52,22 @@ class Residual(NamedTuple):
 
 
 def log_likelihoods(model: Contractual, params: Params, renewals: Floats, ended: Bools) -> Floats:
-    """Log-chance of each customer's renewals and, if she ended, of that."""
-    out = -model.fade(params, 0.0, renewals)
-    rows = [p[ended] if np.ndim(p) else p for p in params]
-    fade = model.fade(rows, renewals[ended], 1.0)
+    """Log-chance of each customer's renewals and, if she ended, of that.
+
+    Parameters may have axes before that of the customers: then so has the answer.
+    """
+    out = np.asarray(-model.fade(params, 0.0, renewals))
+    fade = model.fade(_of(params, ended), renewals[ended], 1.0)
     likely = fade > 0.7  # to end: then its distance from certainty is what counts
-    out[ended] += np.where(
+    out[..., ended] += np.where(
         likely, np.log1p(-np.exp(-np.where(likely, fade, 1.0))), np.log(-np.expm1(-np.where(likely, 1.0, fade)))
     )
-    return np.asarray(out)
+    return out
+
+
+def _of(params: Params, rows: Bools) -> Params:
+    """The parameters of some customers."""
+    return [p[..., rows] if np.ndim(p) and np.shape(p)[-1] == len(rows) else p for p in params]
 
 
 def rowwise(model: Contractual, params: Params, renewals: Floats, ended: Bools) -> tuple[Floats, Floats, Floats]:
@@ -68,7 +75,7 @@ def rowwise(model: Contractual, params: Params, renewals: Floats, ended: Bools) 
     values = log_likelihoods(model, params, renewals, ended)
     gradient, hessian = (-slope for slope in model.slopes(params, np.zeros(len(renewals)), renewals))
     if np.any(ended):
-        rows, k = [p[ended] if np.ndim(p) else p for p in params], renewals[ended]
+        rows, k = _of(params, ended), renewals[ended]
         fade = model.fade(rows, k, 1.0)
         first, second = model.slopes(rows, k, np.ones(len(k)))
         odds = np.exp(-fade) / -np.expm1(-fade)  # of renewing against ending

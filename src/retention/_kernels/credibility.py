@@ -72,12 +72,13 @@ def total(
     value -= (count * float(np.log(2 * np.pi * within**2)) + inner) / 2
     by = np.stack([e, alpha * (u - 1), beta * (u - 1)])
     mixed = 2 * alpha * beta
+    apart = (params.within**2 / n - params.between**2) / variance  # beta - alpha, which u multiplies
     bend = np.empty((3, 3, len(n)))
     bend[0] = -1 / variance, -2 * alpha * e, -2 * beta * e
     bend[1:, 0] = bend[0, 1:]
-    bend[1, 1] = mixed * (u - 1) - 2 * alpha**2 * u
+    bend[1, 1] = 2 * alpha * (apart * u - beta)
     bend[1, 2] = bend[2, 1] = mixed * (1 - 2 * u)
-    bend[2, 2] = mixed * (u - 1) - 2 * beta**2 * u
+    bend[2, 2] = -2 * beta * (apart * u + alpha)
     g, H = np.einsum("n,in->i", w, by), np.einsum("n,ijn->ij", w, bend)
     g[2] += inner - count
     H[2, 2] -= 2 * inner

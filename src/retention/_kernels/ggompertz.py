@@ -201,11 +201,15 @@ def _joined(params: Params, rows: Rows, gone: Any, later: Any) -> Derivatives:
     r, *_ = _spread(params, n)
     k, x = r + rows.x, rows.x
     values = _value(params, rows, gone[0], later[0])
-    share = 1 / (1 + np.exp(np.clip(later[0] - gone[0], -700.0, 700.0)))
+    odds = np.clip(later[0] - gone[0], -700.0, 700.0)
+    share, rest = 1 / (1 + np.exp(odds)), 1 / (1 + np.exp(-odds))
     apart = gone[1] - later[1]
-    first = later[1] + share * apart
-    second = later[2] + share * (gone[2] - later[2])
-    second += share * (1 - share) * np.einsum("in,jn->ijn", apart, apart)
+    # From the likelier term on: the other's derivatives may be as large as b T where it is impossible.
+    surely = share > 0.5
+    first = np.where(surely, gone[1] - rest * apart, later[1] + share * apart)
+    further = gone[2] - later[2]
+    second = np.where(surely, gone[2] - rest * further, later[2] + share * further)
+    second += share * rest * np.einsum("in,jn->ijn", apart, apart)
     slope = r * (psi(k) - psi(r))
     first[0] += slope
     first[1] -= x
@@ -235,6 +239,25 @@ def p_alive(params: Params, rows: Rows) -> Floats:
     """Probability of still being a customer at T."""
     gone, later = _ends(params, rows)
     return np.asarray(np.minimum(np.exp(-np.logaddexp(gone[0], later[0])), 1.0))
+
+
+def _p_gone(params: Params, rows: Rows, alive: Floats) -> Floats:
+    """1 - ``alive``, with all its digits where it is small: the integral over the moments at which she left."""
+    out = 1 - alive
+    then = _state(params, rows.x, rows.t_x)
+    span = rows.T - rows.t_x
+    out[span == 0] = 0.0
+    near = np.flatnonzero((out < 0.5) & (span > 0))
+    if len(near):
+        then = _State(*(np.broadcast_to(each, span.shape)[near] for each in then))
+        l, fallen, _ = _fall(then, span[near])
+        scale = 1 / ((1 + then.k) / then.A + (1 + then.s) * then.b * then.g + then.b)
+        for some, d, w in waits(scale, span[near], step=_step(then, span[near], _FINE), closed=True):
+            at = then.take(some)
+            lapse, lost, Q = _fall(at, d)
+            left = w * np.exp(-at.k * (lapse - l[some, None]) - at.s * (lost - fallen[some, None])) / Q
+            out[near[some]] = alive[near[some]] * np.einsum("nj->n", left * at.s * at.b * at.g)
+    return out
 
 
 def survival(params: Params, rows: Rows, ahead: float) -> Floats:
@@ -303,7 +326,7 @@ def pmf(params: Params, rows: Rows, horizon: float, most: int) -> Floats:
         out[:, 0] = 1.0
         return out
     alive = p_alive(params, rows)
-    out[:, 0] = 1 - alive
+    out[:, 0] = _p_gone(params, rows, alive)
     now = _state(params, rows.x, rows.T)
     counts = np.arange(most + 1)
     lift = gammaln(now.k[:, None] + counts) - gammaln(now.k)[:, None] - gammaln(counts + 1.0)

@@ -26,12 +26,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import psi
+from scipy.special import exprel, psi
 
-from retention._kernels.paretonbd import _FINE, _gauss, _log_rising, _passage, _remaining
-from retention._kernels.purchases import Floats, Params
+from retention._kernels.paretonbd_integrals import FINE, gauss, passage, remaining
+from retention._kernels.paretonbd_likelihood import log_rising
+from retention._kernels.purchases import Floats, Forecast, Params
 
-__all__ = ["NAMES", "Stretch", "expected", "lay_out", "log_likelihoods", "p_alive", "total"]
+__all__ = ["NAMES", "Stretch", "expected", "forecast", "lay_out", "log_likelihoods", "log_rate", "p_alive", "total"]
 
 NAMES = ("r", "alpha", "s", "beta")
 
@@ -60,7 +61,8 @@ class Stretch(NamedTuple):
 
 
 class _Lived(NamedTuple):
-    """Of the customers of a stretch: A and B up to the last purchase and since, and the two terms of the bracket."""
+    """Of the customers of a stretch: A and B up to the last purchase and since, the two terms of the bracket, and the
+    expected log of her own rate (with slopes only; 0 without)."""
 
     c: Floats
     d: Floats
@@ -69,6 +71,7 @@ class _Lived(NamedTuple):
     left: Floats
     still: Floats
     value: Floats
+    log_rate: Floats
 
 
 def lay_out(
@@ -119,7 +122,7 @@ def lay_out(
 
 
 def _passages(p: Floats, q: float, a: Floats, b: Floats, span: Floats) -> Iterator[tuple[Any, Floats, Floats, Floats]]:
-    r"""Nodes of \int_0^span (1 + v/a)^{-p} (1 + v/b)^{-q} dv / b, as of the plain kernel's ``_passage``.
+    r"""Nodes of \int_0^span (1 + v/a)^{-p} (1 + v/b)^{-q} dv / b, as of the plain kernel's ``passage``.
 
     The n-point rule is wrong by about (n!)^4 / ((2n+1) (2n)!^3) times the product of the first 2n factors (p + j)
     span / a, which the bounds keep below 1e-14.
@@ -130,7 +133,7 @@ def _passages(p: Floats, q: float, a: Floats, b: Floats, span: Floats) -> Iterat
     for nodes in (4, 8):
         rows = np.flatnonzero(kind == nodes)
         if len(rows):
-            u, w = _gauss(nodes)
+            u, w = gauss(nodes)
             v = span[rows, None] * u
             y_a, y_b = np.log1p(v / a[rows, None]), np.log1p(v / b[rows, None])
             terms = np.exp(-p[rows, None] * y_a - q * y_b)
@@ -138,7 +141,7 @@ def _passages(p: Floats, q: float, a: Floats, b: Floats, span: Floats) -> Iterat
             yield rows, y_a, y_b, terms
     rows = np.flatnonzero(kind == 0)
     if len(rows):
-        for some, y_a, y_b, terms in _passage(p[rows], q, a[rows], b[rows], span[rows], _FINE):
+        for some, y_a, y_b, terms in passage(p[rows], q, a[rows], b[rows], span[rows], FINE):
             yield rows[some], y_a, y_b, terms
 
 
@@ -150,9 +153,16 @@ def _run(widths: Floats) -> Floats:
 
 
 def _live(
-    params: Params, a: Floats, b: Floats, log_a: Floats, stretch: Stretch, slopes: tuple[Floats, ...] | None = None
+    params: Params,
+    a: Floats,
+    b: Floats,
+    log_a: Floats,
+    stretch: Stretch,
+    slopes: tuple[Floats, ...] | None = None,
+    customers: Any = 1.0,
 ) -> _Lived:
-    """A stretch's likelihoods; the derivatives are added to ``slopes`` (parameters, log_a, log_b) if they are given."""
+    """A stretch's likelihoods; the derivatives are added to ``slopes`` (parameters, log_a, log_b) if they are given,
+    each customer's times her weight."""
     r, alpha, s, beta = params
     _, x, before, before_width, after, width, bought, by = stretch
     n, count = width.shape
@@ -186,10 +196,10 @@ def _live(
     sums *= weight
     left = np.asarray(np.bincount(whose, sums[0], n), dtype=np.float64)
     whole = left + still
-    value = _log_rising(np.asarray(r, dtype=np.float64), x) - x * np.log(c)
+    value = log_rising(np.asarray(r, dtype=np.float64), x) - x * np.log(c)
     value += np.log(whole) - r * np.log1p(A / alpha) - s * np.log1p(B / beta)
     value += np.bincount(by, log_a[bought], n)
-    lived = _Lived(c, d, run_a[:, -1], run_b[:, -1], left, still, value)
+    lived = _Lived(c, d, run_a[:, -1], run_b[:, -1], left, still, value, np.zeros(n))
     if not slopes:
         return lived
 
@@ -213,22 +223,23 @@ def _live(
     inside_a += flat.reshape(n, count)
     flat[pieces] = gone - (s + 1) * bend_b
     inside_b += flat.reshape(n, count)
-    np.add.at(by_log_a, before.ravel(), (past_a * after_a[:, :1]).ravel())
-    np.add.at(by_log_b, before.ravel(), (past_b * after_b[:, :1]).ravel())
-    np.add.at(by_log_a, after.ravel(), inside_a.ravel())
-    np.add.at(by_log_b, after.ravel(), inside_b.ravel())
-    np.add.at(by_log_a, bought, 1.0)
+    w = np.broadcast_to(np.asarray(customers, dtype=np.float64), (n,))
+    np.add.at(by_log_a, before.ravel(), (past_a * (w * after_a[:, 0])[:, None]).ravel())
+    np.add.at(by_log_b, before.ravel(), (past_b * (w * after_b[:, 0])[:, None]).ravel())
+    np.add.at(by_log_a, after.ravel(), (w[:, None] * inside_a).ravel())
+    np.add.at(by_log_b, after.ravel(), (w[:, None] * inside_b).ravel())
+    np.add.at(by_log_a, bought, w[by])
     on_r = psi(k) - psi(r) - np.log1p(A / alpha) - there * on_a[:, -1]
     on_r -= np.bincount(whose, gone * on_a[:, :-1].ravel()[pieces] + mean_a, n)
     on_s = -np.log1p(B / beta) - there * on_b[:, -1]
     on_s -= np.bincount(whose, gone * on_b[:, :-1].ravel()[pieces] + mean_b, n)
     by_params += [
-        r * on_r.sum(),
-        n * r + alpha * after_a[:, 0].sum(),
-        s * on_s.sum() + (left / whole).sum(),
-        n * s + beta * after_b[:, 0].sum(),
+        r * np.einsum("n,n->", w, on_r),
+        np.einsum("n,n->", w, r + alpha * after_a[:, 0]),
+        np.einsum("n,n->", w, s * on_s + left / whole),
+        np.einsum("n,n->", w, s + beta * after_b[:, 0]),
     ]
-    return lived
+    return lived._replace(log_rate=on_r + psi(r) - np.log(alpha))
 
 
 def log_likelihoods(params: Params, log_a: Floats, log_b: Floats, stretches: tuple[Stretch, ...]) -> Floats:
@@ -241,14 +252,18 @@ def log_likelihoods(params: Params, log_a: Floats, log_b: Floats, stretches: tup
 
 
 def total(
-    params: Params, log_a: Floats, log_b: Floats, stretches: tuple[Stretch, ...]
+    params: Params, log_a: Floats, log_b: Floats, stretches: tuple[Stretch, ...], weight: Floats | None = None
 ) -> tuple[float, Floats, Floats, Floats]:
-    """The log-likelihood of all, and its derivatives by the log-parameters, by ``log_a`` and by ``log_b``."""
+    """The log-likelihood of all, and its derivatives by the log-parameters, by ``log_a`` and by ``log_b``.
+
+    ``weight`` says how many customers each stands for.
+    """
     a, b = np.exp(log_a), np.exp(log_b)
     slopes = np.zeros(4), np.zeros(len(a)), np.zeros(len(b))
     value = 0.0
     for stretch in stretches:
-        value += float(_live(params, a, b, log_a, stretch, slopes).value.sum())
+        w = np.ones(len(stretch.who)) if weight is None else weight[stretch.who]
+        value += float(np.einsum("n,n->", w, _live(params, a, b, log_a, stretch, slopes, w).value))
     return (value, *slopes)
 
 
@@ -262,6 +277,16 @@ def p_alive(params: Params, log_a: Floats, log_b: Floats, stretches: tuple[Stret
     return out
 
 
+def log_rate(params: Params, log_a: Floats, log_b: Floats, stretches: tuple[Stretch, ...]) -> Floats:
+    """E[log rate | data] of each customer's own rate, in weeks in which the multiplier is 1."""
+    a, b = np.exp(log_a), np.exp(log_b)
+    out = np.zeros(sum(len(stretch.who) for stretch in stretches))
+    for stretch in stretches:
+        slopes = np.zeros(4), np.zeros(len(a)), np.zeros(len(b))
+        out[stretch.who] = _live(params, a, b, log_a, stretch, slopes).log_rate
+    return out
+
+
 def expected(
     params: Params,
     log_a: Floats,
@@ -271,26 +296,94 @@ def expected(
     ahead: Positions,
     delta: float = 0.0,
 ) -> Floats:
-    r"""Purchases expected in the pieces of time that follow the end, discounted continuously to the end at ``delta``.
+    """The ``mean`` of ``forecast`` alone."""
+    return forecast(params, log_a, log_b, stretches, widths, ahead, delta, first=False).mean
+
+
+def forecast(
+    params: Params,
+    log_a: Floats,
+    log_b: Floats,
+    stretches: tuple[Stretch, ...],
+    widths: Floats,
+    ahead: Positions,
+    delta: float = 0.0,
+    second: bool = False,
+    first: bool = True,
+) -> Forecast:
+    r"""Purchases in the pieces of time that follow the end, discounted continuously to the end at ``delta``.
 
     ``widths`` are the pieces' (the same for all, since all end together), ``ahead`` (customers, pieces) names their
-    multipliers. Of one still there, A and B at the end,
+    multipliers. Of one still there, A and B at the end, k = r + x, S(v) = ((beta + B) / (beta + B(v)))^s,
 
-        (r + x) / (alpha + A) \int_0^h a e^{-delta v} ((beta + B) / (beta + B(v)))^s dv.
+    mean  = k / (alpha + A) \int_0^h a e^{-delta v} S dv
+    pairs = k (k+1) / (alpha + A)^2 \int_0^h 2 a e^{-delta v} D S dv,      D(v) = \int_0^v a e^{-delta u} du
+    any   = k \int_0^h a (alpha + A)^k (alpha + A(v))^{-k-1} S dv
+
+    as in the plain model's ``forecast``, and piece by piece its integrals. ``squares`` and ``pairs`` are zeros unless
+    ``second``, ``any`` unless ``first``.
     """
     r, _, s, _ = params
     a, b = np.exp(log_a), np.exp(log_b)
-    out = np.zeros(sum(len(stretch.who) for stretch in stretches))
+    some = widths > 0
+    w = widths[some]
+    clock = np.cumsum(w) - w
+    weigh = np.exp(-delta * clock)
+    out = np.zeros((4, sum(len(stretch.who) for stretch in stretches)))
     for stretch in stretches:
         lived = _live(params, a, b, log_a, stretch)
-        A, B = lived.c + lived.since_a, lived.d + lived.since_b
-        mean, run, clock = np.zeros(len(A)), np.zeros(len(A)), 0.0
-        for width, rows in zip(widths.tolist(), ahead[stretch.who].T, strict=True):
-            if width > 0:
-                reach = (B + run) / b[rows]
-                stay = np.exp(-s * np.log1p(run / B) - delta * clock)
-                mean += a[rows] * stay * reach * _remaining(s, reach, delta, width, False, _FINE)
-                run += b[rows] * width
-                clock += width
-        out[stretch.who] = lived.still / (lived.left + lived.still) * (r + stretch.x) / A * mean
+        k, A, B = r + stretch.x, lived.c + lived.since_a, lived.d + lived.since_b
+        rows = ahead[stretch.who][:, some]
+        rate, hazard = a[rows], b[rows]
+        run_a, run_b = _run(rate * w)[:, :-1], _run(hazard * w)[:, :-1]
+        stay, reach = np.exp(-s * np.log1p(run_b / B[:, None])), (B[:, None] + run_b) / hazard
+        begun = rate * stay * weigh
+        mine = np.zeros((4, len(k)))
+        there = k / A
+        mine[0] = there * np.einsum("np,np->n", begun, _lasting(s, reach, w, delta))
+        if second:
+            mine[1] = mine[0]
+            if delta != 0:
+                mine[1] = there * np.einsum("np,np->n", begun * weigh, _lasting(s, reach, w, 2 * delta))
+            gained = rate * weigh * w * exprel(-delta * w)
+            before = np.cumsum(gained, axis=1) - gained
+            alone, with_it = _lasting(s, reach, w, delta), _lasting(s, reach, w, delta, pairs=True)
+            both = 2 * begun * (before * alone + rate * weigh * with_it)
+            mine[2] = there * (k + 1) / A * np.einsum("np->n", both)
+        if first:
+            soon = np.exp(-k[:, None] * np.log1p(run_a / A[:, None])) * stay * rate / (A[:, None] + run_a) * reach
+            soon = (soon * k[:, None]).ravel()
+            span = np.broadcast_to(w, rate.shape).ravel()
+            at_a = ((A[:, None] + run_a) / rate).ravel()
+            whose = np.repeat(np.arange(len(k)), len(w))
+            for places, _, _, terms in _passages(k[whose] + 1, s, at_a, reach.ravel(), span):
+                chance = soon[places] * np.einsum("nj->n", terms)
+                mine[3] += np.bincount(whose[places], chance, len(k))
+            mine[3] = np.minimum(mine[3], 1.0)
+        out[:, stretch.who] = mine * (lived.still / (lived.left + lived.still))
+    return Forecast(*out)
+
+
+def _lasting(s: Any, reach: Floats, width: Floats, delta: float, pairs: bool = False) -> Floats:
+    r"""\int_0^w e^{-delta u} (1 + u/reach)^{-s} du by (customer, piece); (1 - e^{-delta u}) / delta within for pairs.
+
+    Four or eight nodes where the integrand is nearly a polynomial, as in ``_passages``; the plain kernel's elsewhere.
+    """
+    fall = width * s / reach + 2 * abs(delta) * width
+    bend = width / reach
+    kind = np.where(fall + 3.5 * bend <= 0.2, 4, np.where(fall + 7.5 * bend <= 2.5, 8, 0))
+    out = np.zeros(reach.shape)
+    for nodes in (4, 8):
+        rows, columns = np.nonzero(kind == nodes)
+        if len(rows):
+            u, weight = gauss(nodes)
+            v = width[columns, None] * u
+            terms = np.exp(-s * np.log1p(v / reach[rows, columns][:, None]) - delta * v)
+            if pairs:
+                terms *= v * exprel(-delta * v)
+            out[rows, columns] = np.einsum("nj,j->n", terms, weight) * width[columns]
+    for column in np.flatnonzero((kind == 0).any(axis=0)).tolist():
+        (rows,) = np.nonzero(kind[:, column] == 0)
+        far = reach[rows, column]
+        out[rows, column] = remaining(s, far, delta, float(width[column]), pairs, FINE) * far ** (1 + pairs)
     return out

@@ -7,7 +7,7 @@ worthless where the answer is near 1. Here it comes from ``log1p`` of small posi
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ __all__ = [
     "declines",
     "log_decline",
     "log_decline_far",
+    "psi_bend",
     "psi_gap",
     "psi_gaps",
     "run_sum",
     "tail_sum",
+    "trigamma_bend",
     "trigamma_gap",
     "trigamma_gaps",
 ]
@@ -85,6 +87,58 @@ def psi_gap(z: Any, s: Any) -> Floats:
     out += np.log1p(s / z) + 0.5 * (s / e) / z
     for power, size in ((2, 1 / 12), (4, -1 / 120), (6, 1 / 252), (8, -1 / 240), (10, 1 / 132)):
         out += size * (z**-power - e**-power)
+    return out
+
+
+class _Bends(NamedTuple):
+    """Second differences f(z) - f(z + x) - f(z + s) + f(z + s + x) of 1/z, 1/z^2 and 1/z^3, from terms of one sign."""
+
+    once: Floats
+    twice: Floats
+    thrice: Floats
+
+
+def _bends(z: Floats, s: Floats, x: Floats) -> _Bends:
+    zs, zx, all_ = z + s, z + x, z + s + x
+    once = (s / zs) * (x / zx) / z * (1 + z / all_)
+    later = x / zs / all_  # 1/(z+s) - 1/(z+s+x)
+    fall = s / z / zs  # 1/z - 1/(z+s)
+    twice = once * (1 / z + 1 / zx) + later * (fall + s / zx / all_)
+    steep = fall * (1 / z + 1 / zs)
+    thrice = once / z**2 + later * steep + twice / zx + (s / zx / all_) * later * (1 / zs + 1 / all_)
+    return _Bends(once, twice, thrice)
+
+
+def psi_bend(z: Any, s: Any, x: Any) -> Floats:
+    """``psi_gap(z, x) - psi_gap(z + s, x)``: for whole x the sum of s / ((z + i) (z + s + i)) over i < x.
+
+    It is minus the slope of ``log_decline(z, s, x)`` by z, and keeps its digits where s is next to nothing beside z.
+    """
+    z, s, x = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (z, s, x)))
+    out = np.zeros(z.shape)
+    for _ in range(_climb(z)):
+        low = z < _FAR
+        out[low] += _bends(z[low], s[low], x[low]).once
+        z = np.where(low, z + 1.0, z)
+    zs, zx, all_, bends = z + s, z + x, z + s + x, _bends(z, s, x)
+    out += np.log1p((s / z) * (x / all_)) + 0.5 * bends.once + bends.twice / 12
+    for power, size in ((4, -1 / 120), (6, 1 / 252), (8, -1 / 240), (10, 1 / 132)):
+        out += size * ((z**-power - zx**-power) - (zs**-power - all_**-power))
+    return out
+
+
+def trigamma_bend(z: Any, s: Any, x: Any) -> Floats:
+    """``trigamma_gap(z, x) - trigamma_gap(z + s, x)``: minus the slope of ``psi_bend`` by z, as sure of its digits."""
+    z, s, x = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (z, s, x)))
+    out = np.zeros(z.shape)
+    for _ in range(_climb(z)):
+        low = z < _FAR
+        out[low] += _bends(z[low], s[low], x[low]).twice
+        z = np.where(low, z + 1.0, z)
+    zs, zx, all_, bends = z + s, z + x, z + s + x, _bends(z, s, x)
+    out += bends.once + 0.5 * bends.twice + bends.thrice / 6
+    for power, size in ((5, -1 / 30), (7, 1 / 42), (9, -1 / 30), (11, 5 / 66)):
+        out += size * ((z**-power - zx**-power) - (zs**-power - all_**-power))
     return out
 
 

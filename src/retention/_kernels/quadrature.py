@@ -1,11 +1,12 @@
 """Fixed rules for the integrals of the purchase models: averages over a beta, decaying integrals over time."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beta_rule", "decaying_rule", "legendre"]
+__all__ = ["BetaGrid", "beta_grid", "beta_rule", "decaying_rule", "legendre"]
 
 Floats = NDArray[np.float64]
 
@@ -17,8 +18,27 @@ def legendre(nodes: int) -> tuple[Floats, Floats]:
     return x, w
 
 
-def beta_rule(a: float, b: float, tilt: float, step: float = 0.25) -> tuple[Floats, Floats, Floats]:
-    """(p, 1 - p, weights) for E f(p) over beta(a, b): the trapezoidal rule on the whole line of w = logit(p).
+class BetaGrid(NamedTuple):
+    """Points for averages over beta(a, b) .. beta(a, b + more): see ``beta_grid``."""
+
+    p: Floats
+    log_q: Floats
+    log_density: Floats  # of the logit, at beta(a, b), its largest value 0
+    a: float
+    b: float
+    step: float
+
+    def tails(self, n: float) -> Floats:
+        """Weights of the points at beta(a, b + n): 1, and at the ends the sum of the geometric series beyond."""
+        weight = np.ones(len(self.p))
+        weight[0] = 1 / -np.expm1(-self.a * self.step)
+        weight[-1] = 1 / -np.expm1(-(self.b + n) * self.step)
+        return weight
+
+
+def beta_grid(a: float, b: float, more: float, tilt: float, step: float = 0.25) -> BetaGrid:
+    """Points p for E f(p) over beta(a, b + n) with any n from 0 to ``more``: the trapezoidal rule on the whole line of
+    w = logit(p). The density at b + n is that at b times q^n.
 
     For functions like (1 + p c)^-k with k max(c, 1) <= ``tilt``, smooth on the scale of one in w, however large: they
     are analytic in a strip around the line, so the error falls like e^(-pi^2 / step), 1e-17 at the default. They
@@ -26,20 +46,24 @@ def beta_rule(a: float, b: float, tilt: float, step: float = 0.25) -> tuple[Floa
     sum is a geometric series, so that a or b of 1e-4 need no long tails. ``tilt`` also draws the mass of the product
     to smaller p than the density's own, and the rule begins below that.
     """
+    last = b + more
     width = float(np.sqrt(1 / a + 1 / b))
-    step = min(step, 2.4 * step * width)
-    still = 41.0 + np.log(max(tilt, a + b, 1.0))
-    low = max(np.log(a / (b + tilt)) - 50 / a - 10 * width, -still)
+    step = min(step, 2.4 * step / float(np.sqrt(a)))  # what a strong tilt leaves of the density is 1 / sqrt(a) wide
+    still = 41.0 + np.log(max(tilt, a + last, 1.0))
+    low = max(np.log(a / (last + tilt)) - 50 / a - 10 * width, -still)
     high = min(np.log(a / b) + 50 / b + 10 * width, still)
-    low, high = min(low, np.log(a / b) - step), max(high, low + 2 * step)
+    low, high = min(low, np.log(a / last) - step), max(high, low + 2 * step)
     w = np.linspace(low, high, int((high - low) / step) + 2)
     log_p, log_q = -np.logaddexp(0.0, -w), -np.logaddexp(0.0, w)
     log_density = a * log_p + b * log_q
-    weight = np.exp(log_density - log_density.max())
-    step = float(w[1] - w[0])
-    weight[0] /= -np.expm1(-a * step)
-    weight[-1] /= -np.expm1(-b * step)
-    return np.exp(log_p), np.exp(log_q), weight / weight.sum()
+    return BetaGrid(np.exp(log_p), log_q, log_density - log_density.max(), a, b, float(w[1] - w[0]))
+
+
+def beta_rule(a: float, b: float, tilt: float, step: float = 0.25) -> tuple[Floats, Floats, Floats]:
+    """(p, 1 - p, weights) for E f(p) over beta(a, b), on the points of ``beta_grid``."""
+    grid = beta_grid(a, b, 0.0, tilt, step)
+    weight = np.exp(grid.log_density) * grid.tails(0.0)
+    return grid.p, np.exp(grid.log_q), weight / weight.sum()
 
 
 def decaying_rule(k: float, q: Floats, z: float, nodes: int = 48) -> tuple[Floats, Floats, Floats]:

@@ -24,9 +24,9 @@ __all__ = ["There", "expected", "moments", "staying"]
 
 Floats = NDArray[np.float64]
 
-_SHORT = 1 / 64  # of a tick, or of a discount: where the doubling starts
-_ORDERS = 7  # of the series for a short time: 1 / 64^7 / 7! is nothing
-_DROP, _DROP_ROUGH = 38.0, 22.0  # integrands are cut where they are e^-38 of their peak
+_SHORT, _SHORT_ROUGH = 1 / 64, 1 / 4  # of a tick, or of a discount: where the doubling starts
+_ORDERS = 7  # of the series for a short time: 1 / 64^7 / 7! is nothing, 1 / 4^7 / 7! is 1e-8
+_DROP, _DROP_ROUGH = 38.0, 16.0  # integrands are cut where they are e^-38 of their peak
 _KINDS = 2048  # customers of different R, a, b at a time
 _CELLS = 60_000  # points of the grids at a time
 
@@ -160,10 +160,13 @@ class _Chain:
         return np.stack([self.mean, self.squares, self.pairs] if self.second else [self.mean])
 
 
-def _chain(k: int, rate: Floats, log_q: Floats, horizon: float, delta: float, second: bool, moments: bool) -> Floats:
+def _chain(
+    k: int, rate: Floats, log_q: Floats, horizon: float, delta: float, second: bool, moments: bool,
+    short: float = _SHORT,
+) -> Floats:  # fmt: skip
     """``_Chain`` at the horizon, for ascending rates (L,) and log(1 - p) of shape (1, P) or (L, 1)."""
     ends = (rate + (2 if second else 1) * delta) * horizon
-    steps = np.maximum(np.ceil(np.log2(np.maximum(ends, 1e-300) / _SHORT)), 0).astype(int)
+    steps = np.maximum(np.ceil(np.log2(np.maximum(ends, 1e-300) / short)), 0).astype(int)
     time = (horizon / 2.0**steps)[:, None]
     chain = _Chain(k, rate[:, None], log_q, time, delta, second, moments)
     for left in range(int(steps[-1]), 0, -1):
@@ -242,7 +245,8 @@ def _averaged(
             rise = k if moments else 1  # the power of the rate by which answers leave what they are at 0
             grid = _rates(shape[some], youngest[some], oldest[some], k, soon, rise, fine, drop)
             logit, weight = _chances(a[some], b[some], float(np.exp(grid[-1])) * horizon / k, finer, drop)
-            table = _table(k, grid, logit, weight, horizon, delta, second, moments)
+            short = _SHORT_ROUGH if rough else _SHORT
+            table = _table(k, grid, logit, weight, horizon, delta, second, moments, short)
             position = np.full(len(shape), -1, dtype=np.intp)
             position[some] = np.arange(len(some))
             rows = np.flatnonzero(position[kind] >= 0)
@@ -317,12 +321,15 @@ def _chances(a: Floats, b: Floats, purchases: float, step: float, drop: float) -
 
 def _fall(a: Floats, b: Floats, d: Floats) -> Floats:
     """How far the log density of logit(p) lies below its peak, at a distance ``d`` from there."""
-    return np.asarray((a + b) * np.log1p(a / (a + b) * np.expm1(d)) - a * d)
+    near = (a + b) * np.log1p(a / (a + b) * np.expm1(np.minimum(d, 50.0))) - a * np.minimum(d, 50.0)
+    far = b * d + (a + b) * np.log1p(b / a * np.exp(-np.maximum(d, 50.0))) - (a + b) * np.log1p(b / a)
+    return np.where(d < 50.0, near, far)
 
 
 def _table(
-    k: int, grid: Floats, logit: Floats, weight: Floats, horizon: float, delta: float, second: bool, moments: bool
-) -> Floats:
+    k: int, grid: Floats, logit: Floats, weight: Floats, horizon: float, delta: float, second: bool, moments: bool,
+    short: float,
+) -> Floats:  # fmt: skip
     """Answers averaged over p, (kinds, rates, quantity, state)."""
     log_q = -np.logaddexp(0.0, logit)[None, :]
     rate = np.exp(grid)
@@ -331,7 +338,7 @@ def _table(
     rows = max(1, _CELLS // (len(logit) * (k if second else 1)))
     for start in range(0, len(rate), rows):
         at = slice(start, start + rows)
-        found = _chain(k, rate[at], log_q, horizon, delta, second, moments)
+        found = _chain(k, rate[at], log_q, horizon, delta, second, moments, short)
         out[:, at] = np.moveaxis(found @ weight.T, (0, 1, 2, 3), (2, 3, 1, 0))
     return out
 

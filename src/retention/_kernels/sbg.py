@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retention._kernels.contracts import Contractual, Params
-from retention._kernels.periods import declines, log_decline, psi_gap, trigamma_gap
+from retention._kernels.periods import declines, log_decline, psi_bend, psi_gap, trigamma_bend, trigamma_gap
 
 __all__ = ["KERNEL"]
 
@@ -32,12 +32,11 @@ def slopes(params: Params, k: Floats, j: Any) -> tuple[Floats, Floats]:
     alpha, beta = params
     z = beta + k
     first, second = psi_gap(z + alpha, j), -trigamma_gap(z + alpha, j)
-    by_z = first - psi_gap(z, j)
-    gradient = np.stack([alpha * first, beta * by_z])
+    gradient = np.stack([alpha * first, -beta * psi_bend(z, alpha, j)])
     hessian = np.empty((2, 2, len(k)))
     hessian[0, 0] = alpha**2 * second + gradient[0]
     hessian[0, 1] = hessian[1, 0] = alpha * beta * second
-    hessian[1, 1] = beta**2 * (second + trigamma_gap(z, j)) + gradient[1]
+    hessian[1, 1] = beta**2 * trigamma_bend(z, alpha, j) + gradient[1]
     return gradient, hessian
 
 

@@ -304,6 +304,7 @@ def _worth(night: Reportable) -> dict[str, Any]:
         "customers": len(worth),
         "customers_text": count(len(worth)),
         "interval": f"{100 * worth.interval:g}%",
+        "bounds": "" if worth.total_bounds is None else _of(" to ".join(map(forecast, worth.total_bounds)), unit),
         "tiers": _split("tiers", tiers, expected, ("tier", *head), f"Tiers by expected margin in {days} days"),
         "bands": _split(
             "bands",

@@ -4,6 +4,7 @@ import textwrap
 from math import isfinite
 
 from retention.report.reportable import Told
+from retention.value.valuation import Valuation
 
 __all__ = ["tell"]
 
@@ -45,7 +46,7 @@ def tell(night: Told, *, top: int = 5) -> str:
         _line(
             "the base",
             f"expected to bring {worth.expected_margin.sum():,.0f}{unit} of margin in the next "
-            f"{worth.horizon_days:.0f} days ({worth.model})",
+            f"{worth.horizon_days:.0f} days ({worth.model}), worth {worth.total():,.0f} today{_sure(worth)}",
         ),
         _line("the plan", "; ".join(plan.summary[1:])),
         "",
@@ -71,6 +72,13 @@ def tell(night: Told, *, top: int = 5) -> str:
         done, planned = int(night.adherence.done.sum()), int(night.adherence.planned.sum())
         paragraphs.append(_line("done", f"{done:,} of the {planned:,} contacts planned so far"))
     return "\n".join(paragraphs)
+
+
+def _sure(worth: Valuation) -> str:
+    if worth.total_bounds is None:
+        return ""
+    low, high = worth.total_bounds
+    return f" ({worth.interval:.0%} interval: {low:,.0f} to {high:,.0f})"
 
 
 def _share(value: float) -> str:

@@ -11,6 +11,9 @@ from retention.timing.backtest import (
     backtest,
 )
 from retention.timing.causes import (
+    DECEASED,
+    NOT_STATED,
+    UNCONTROLLABLE,
     CauseHazards,
     ControllableShare,
     CumulativeIncidence,
@@ -20,9 +23,12 @@ from retention.timing.causes import (
     cumulative_incidence,
     damper,
 )
+from retention.timing.changes import AlarmMonths, ChangeAlerts, WhyAnswers, WhyTask, record_answers
 from retention.timing.cycle import NO_CYCLE, STAGES, Cycle, CycleBands, cycle
+from retention.timing.delay import DetectionDelay, detection_delay
 from retention.timing.leak import Leak, leak
 from retention.timing.leaving import LeavingPeak, LeavingPoints, leaving_points
+from retention.timing.monitor import HABITS, ChangeMonitor, change_alerts
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Regularity, Rhythm
 
@@ -48,6 +54,9 @@ __all__ = [
     "leaving_points",
     "LeavingPoints",
     "LeavingPeak",
+    "DECEASED",
+    "UNCONTROLLABLE",
+    "NOT_STATED",
     "cumulative_incidence",
     "CumulativeIncidence",
     "cause_hazards",
@@ -56,4 +65,14 @@ __all__ = [
     "ControllableShare",
     "damper",
     "Damper",
+    "change_alerts",
+    "ChangeAlerts",
+    "ChangeMonitor",
+    "AlarmMonths",
+    "HABITS",
+    "WhyTask",
+    "WhyAnswers",
+    "record_answers",
+    "detection_delay",
+    "DetectionDelay",
 ]

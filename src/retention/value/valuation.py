@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, Table, TextColumn, column
@@ -18,9 +18,11 @@ class Valuation(Table):
     """One row a customer, in the order of the histories it was made from.
 
     ``value_low`` and ``value_high`` bound the *realised* discounted margin of the horizon with probability
-    ``interval``, as far as the model is right: they carry both what chance does to one customer and what is not
-    known about the parameters. The expectation of a sum over customers is the sum of ``value``; its interval is
-    not the sum of the bounds.
+    ``interval``, as far as the model is right: they carry what chance does to one customer, what is not known about
+    her own rate and lifetime, and what is not known about the parameters. With ``chance`` false the first is left
+    out: they bound what can be *expected* of her. The expectation of a sum over customers is the sum of ``value``; its
+    interval is not the sum of the bounds. ``total_bounds`` has it, where the model offers it, for all rows together;
+    some of the rows have none.
     """
 
     customer_id: TextColumn = column("who")
@@ -31,19 +33,27 @@ class Valuation(Table):
     value: FloatColumn = column("expected discounted margin within the horizon", unit="money")
     value_low: FloatColumn = column("lower bound of the realised value", unit="money")
     value_high: FloatColumn = column("upper bound of the realised value", unit="money")
+    value_sd: FloatColumn | None = column("standard deviation of the realised value", unit="money", optional=True)
+    p_purchase: FloatColumn | None = column("probability of a purchase day within the horizon", optional=True)
 
     model: str
     horizon_days: float
     discount_rate: float
     interval: float
     currency: str | None = None
+    chance: bool = True
+    total_bounds: tuple[float, float] | None = None
 
     def total(self) -> float:
         """Expected discounted margin of these customers together (customer equity within the horizon), in money.
 
-        A model may offer an interval for it (``FittedPurchases.total_interval``); the bounds of the rows do not add up.
+        ``total_bounds`` are its bounds; those of the rows do not add up.
         """
         return float(self.value.sum())
+
+    def take(self, rows: Any) -> Self:
+        """Only these customers; the bounds of the total go, as they were of all (``model.total_interval`` has some)."""
+        return evolve(super().take(rows), total_bounds=None)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw how the value is spread: the share of the total that the best customers hold, against their share

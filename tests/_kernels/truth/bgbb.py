@@ -1,18 +1,25 @@
 """Truth for the BG/BB kernel to 60 digits: sums over when she may have left, term by term.
 
-Run alone (some ten minutes); writes bgbb.json beside it. First a few cases are integrated over p and theta directly.
+Run alone (some ten minutes); writes bgbb.json and bgbb_slopes.json beside it. First a few cases are integrated over p
+and theta directly.
 """
 
-import json
 import random
+import sys
 from itertools import product
 from pathlib import Path
 
 import mpmath as mp
+from _tools import Jet, log_beta, parameters, run, slopes, write
 
 mp.mp.dps = 60
 
 HORIZON, RATE, FAR_RATE = 10, 0.1, 0.002
+QUANTITIES = [
+    "log_likelihood", "p_alive", "survival", "log_rate", "discounted", "squares", "pairs", "any", "mean", "endless",
+    "endless_slow", "endless_pairs", "pmf_0", "pmf_1", "pmf_3", "pmf_10", "ever",
+]  # fmt: skip
+SLOPES = [*(f"gradient_{i}" for i in range(4)), *(f"hessian_{i}{j}" for i in range(4) for j in range(i, 4))]
 
 
 def chances(a, b, c, g, count):
@@ -104,22 +111,77 @@ def case(params, x, t_x, n, for_ever):
         "p_alive": alive,
         "survival": alive * mp.exp(log_beta_ratio(c, g, 5, 0)),
         "log_rate": log_p / either,
-        "mean": alive * ep * once,
+        "discounted": alive * ep * once,
         "squares": alive * ep * twice,
         "pairs": alive * epp * pairs,
         "any": alive * first,
-        "undiscounted": alive * ep * finite(0, HORIZON)[0],
-        "dert": alive * ep * near,
-        "dert_slow": alive * ep * far,
-        "pairs_slow": 2 * alive * epp * (far - doubled / d) / (1 / d - 1),
-        "none": 1 - alive * first,
-        "one": counts[0],
-        "three": counts[1],
-        "ten": counts[2],
+        "mean": alive * ep * finite(0, HORIZON)[0],
+        "endless": alive * ep * near,
+        "endless_slow": alive * ep * far,
+        "endless_pairs": 2 * alive * epp * (far - doubled / d) / (1 / d - 1),
+        "pmf_0": 1 - alive * first,
+        "pmf_1": counts[0],
+        "pmf_3": counts[1],
+        "pmf_10": counts[2],
     }
     if for_ever:
         out["ever"] = alive * ever(a, b, g, c)
     return out
+
+
+def steepness(params, x, t_x, n):
+    """Derivatives of the log-likelihood by the log-parameters: running sums of those of each term's logarithm."""
+    theta = [mp.mpf(p) for p in params]
+    alpha, beta, gamma, delta = theta
+    a, b, g, c, m = alpha + x, beta + t_x - x, gamma, delta + t_x, n - t_x
+    pairs = [(i, j) for i in range(4) for j in range(i, 4)]
+    mass, first, second = mp.mpf(0), [mp.mpf(0)] * 4, [mp.mpf(0)] * 10
+
+    def add(weight, slope, bend):
+        nonlocal mass
+        mass += weight
+        for i in range(4):
+            first[i] += weight * slope[i]
+        for k, (i, j) in enumerate(pairs):
+            second[k] += weight * (slope[i] * slope[j] + bend.get((i, j), 0))
+
+    one_ab = one_b = one_cg = one_c = two_ab = two_b = two_cg = two_c = mp.mpf(0)
+    out, out2 = 1 / (g + c), 1 / (g + c) ** 2
+    term = g / (g + c)
+    for i in range(m):
+        add(
+            term,
+            (-one_ab, one_b - one_ab, 1 / g - out - one_cg, one_c - out - one_cg),
+            {
+                (0, 0): two_ab, (0, 1): two_ab, (1, 1): two_ab - two_b, (2, 2): out2 + two_cg - 1 / g**2,
+                (2, 3): out2 + two_cg, (3, 3): out2 + two_cg - two_c,
+            },
+        )  # fmt: skip
+        ab, bb, cg, cc = 1 / (a + b + i), 1 / (b + i), 1 / (c + g + 1 + i), 1 / (c + i)
+        term *= (b + i) * ab * (c + i) * cg
+        one_ab, one_b, one_cg, one_c = one_ab + ab, one_b + bb, one_cg + cg, one_c + cc
+        two_ab, two_b, two_cg, two_c = two_ab + ab * ab, two_b + bb * bb, two_cg + cg * cg, two_c + cc * cc
+    if m:  # of who is there, one factor less: c + g + i from i = 0 to m - 1
+        one_cg, two_cg = one_cg + out - 1 / (c + g + m), two_cg + out2 - 1 / (c + g + m) ** 2
+    there = mp.exp(log_beta_ratio(b, a, m, 0) + log_beta_ratio(c, g, m, 0))
+    add(
+        there,
+        (-one_ab, one_b - one_ab, -one_cg, one_c - one_cg),
+        {
+            (0, 0): two_ab, (0, 1): two_ab, (1, 1): two_ab - two_b, (2, 2): two_cg, (2, 3): two_cg,
+            (3, 3): two_cg - two_c,
+        },
+    )  # fmt: skip
+    jets = parameters(*params)
+    A, B, G, D = jets
+    known = log_beta(A + x, B + (t_x - x)) - log_beta(A, B) + log_beta(D + t_x, G) - log_beta(D, G)
+    first = [f / mass for f in first]
+    gradient = [t * f for t, f in zip(theta, first, strict=True)]
+    hessian = [
+        theta[i] * theta[j] * (second[k] / mass - first[i] * first[j]) + (gradient[i] if i == j else 0)
+        for k, (i, j) in enumerate(pairs)
+    ]
+    return known + Jet(mp.log(mass), gradient, hessian)
 
 
 def by_integration(params, x, t_x, n):
@@ -144,7 +206,14 @@ def by_integration(params, x, t_x, n):
     with mp.workdps(25):
         mass, there, all_, more = (quad(f) for f in (
             lambda p, q: 1, seen, lambda p, q: seen(p, q) + gone(p, q), ahead))  # fmt: skip
-        return {"log_likelihood": mp.log(all_ / mass), "p_alive": there / all_, "undiscounted": more / all_}
+        return {"log_likelihood": mp.log(all_ / mass), "p_alive": there / all_, "mean": more / all_}
+
+
+def answers(point):
+    params, x, t_x, n, for_ever = point
+    out, jet = case(params, x, t_x, n, for_ever), steepness(params, x, t_x, n)
+    assert abs(jet.v - out["log_likelihood"]) < mp.mpf(10) ** -35 * (1 + abs(jet.v)), point
+    return (*params, x, t_x, n), out | slopes(jet)
 
 
 def main():
@@ -167,14 +236,12 @@ def main():
         ours, theirs = case(params, *history, False), by_integration(params, *history)
         for name, value in theirs.items():
             assert abs(ours[name] / value - 1) < 1e-15, (name, params)
-    out = {}
-    for name, grid in (("hard", hard), ("extreme", extreme)):
-        out[name] = []
-        for params, x, t_x, n, for_ever in grid:
-            values = {key: float(mp.nstr(v, 17)) for key, v in case(params, x, t_x, n, for_ever).items()}
-            out[name].append({"params": params, "row": [x, t_x, n], **values})
-    text = json.dumps(out, separators=(",", ":")).replace("},{", "},\n{")
-    Path(__file__).with_suffix(".json").write_text(text + "\n")
+    points = hard + extreme
+    found = run(answers, points, int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    grids = {"hard": found[: len(hard)], "extreme": found[len(hard) :]}
+    path = Path(__file__)
+    write(path.with_suffix(".json"), QUANTITIES, grids)
+    write(path.with_name("bgbb_slopes.json"), SLOPES, grids)
 
 
 if __name__ == "__main__":

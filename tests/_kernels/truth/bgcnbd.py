@@ -1,23 +1,46 @@
 """Sixty digits and more of (M)BG/CNBD-k, by other roads than the kernel takes; writes bgcnbd.json beside itself.
 
-The kernel sums over ticks and doubles time. Here the drop-out is integrated over numerically, the renewal density of
-the purchases is a sum over the complex k-th roots of q, whose cancellation costs digits that mpmath has, and on some
-points the likelihood is integrated over the latent rate and drop-out from the model's definition. Fixed rates and
-chances ("chain") integrate the renewal density over time. Takes an hour or so on one core, less with more:
+The kernel doubles time. Here what a customer buys is a sum over the ticks of her clock, which are negative binomial,
+with the beta's own moments: all terms are positive. Where there are more than some 100,000 ticks the drop-out is
+integrated over numerically and the renewal density is a sum over the complex k-th roots of q, whose cancellation costs
+digits that mpmath has. Discounted purchases are integrals over time of the density of each purchase (eighteen digits,
+all positive), without end over rate and drop-out. On some points the likelihood is integrated over the latent rate and
+drop-out from the model's definition. Fixed rates and chances ("chain") integrate the renewal density over time.
 
     python tests/_kernels/truth/bgcnbd.py [processes]
 """
 
-import json
 import random
-import signal
 import sys
-from multiprocessing import Pool
 from pathlib import Path
 
+import numpy as np
+from _tools import (
+    any_size,
+    beta_nodes,
+    gamma_nodes,
+    legendre,
+    log,
+    log_beta,
+    log_sum,
+    loggamma,
+    long,
+    parameters,
+    run,
+    slopes,
+    write,
+)  # fmt: skip
 from mpmath import mp, mpf
 
 mp.dps = 60
+MOST_TICKS, FEWER_TICKS, MOST_PURCHASES = 30_000, 3_000, 40
+COUNTS = (0, 1, 2, 3)
+NAMES = [
+    "log_likelihood", "p_alive", "log_rate", "survival", "mean", "mean_pairs", "any", "discounted", "squares", "pairs",
+    "endless", "endless_pairs", *(f"pmf_{n}" for n in COUNTS),
+]  # fmt: skip
+SLOPES = [*(f"gradient_{i}" for i in range(4)), *(f"hessian_{i}{j}" for i in range(4) for j in range(i, 4))]
+CHAIN = [f"{name}_{j}" for name in ("mean", "squares", "pairs") for j in range(6)]
 
 
 def silence(k, R, w):
@@ -82,25 +105,17 @@ def at_least(N, R, share):
     return 1 - total
 
 
-def over_chances(a, b, answer):
-    """The average of answer(q, p) over beta(a, b): a double-exponential rule in logit(p), halved until it stands."""
-    middle, width = mp.log(a / b), min(mpf(1), mp.sqrt(1 / a + 1 / b))
-    left, right = (mp.asinh(max(60 / side, 12 * width) / width) for side in (a, b))
-    sums, norm, old, step, odd = None, mpf(0), None, mpf(1) / 8, 1
-    while True:
-        for i in range(int(-left / step), int(right / step) + 1):
-            if i % 2 or odd == 1:
-                s = i * step
-                v = middle + width * mp.sinh(s)
-                log_p, log_q = -mp.log1p(mp.exp(-v)), -mp.log1p(mp.exp(v))
-                weight = mp.exp(a * log_p + b * log_q) * mp.cosh(s)
-                norm += weight
-                parts = [weight * part for part in answer(mp.exp(log_q), mp.exp(log_p))]
-                sums = [x + y for x, y in zip(sums, parts, strict=True)] if sums else parts
-        new = [total / norm for total in sums]
-        if old and all(abs(x - y) <= mpf(10) ** -12 * abs(x) + mpf(10) ** -290 for x, y in zip(new, old, strict=True)):
-            return new
-        old, step, odd = new, step / 2, 2
+def over_chances(a, b, tilt, answer, halvings=0):
+    """The average of answer(q, p) over beta(a, b), by nodes of which every second gives nearly the same."""
+    fine, coarse = [mpf(0)] * 3, [mpf(0)] * 3
+    for p, q, weight, double in beta_nodes(a, b, tilt, halvings):
+        for n, part in enumerate(answer(q, p)):
+            fine[n] += weight * part
+            coarse[n] += double * part
+    if any(abs(x - y) > 3e-6 * abs(x) and x > mpf(10) ** -300 for x, y in zip(fine, coarse, strict=True)):
+        assert halvings < 4
+        return over_chances(a, b, tilt, answer, halvings + 1)
+    return fine
 
 
 def expected(k, ticks, R, A, a, b, h):
@@ -110,13 +125,20 @@ def expected(k, ticks, R, A, a, b, h):
     roots = [mp.expjpi(mpf(2 * i) / k) for i in range(k // 2 + 1)]
     tails = [[at_least(n * k - j, R + j, share) for n in range(1, 5)] for j in range(k)]
 
+    exactly = [mpf(0)] * 5  # P(n purchases), for those who stay
+    for j, weight in enumerate(ticks):
+        term = weight * mp.exp((R + j) * mp.log1p(-share))
+        for i in range(5 * k - j):
+            exactly[(i + j) // k] += term
+            term *= (R + j + i) * share / (i + 1)
+
     def answer(q, p):
         mean, pairs, stays = mpf(0), mpf(0), mpf(0)
         if q < mpf(10) ** -8:  # few purchases: the sum itself
             for weight, tail in zip(ticks, tails, strict=True):
                 mean += weight * mp.fsum(q**n * tail[n] for n in range(4))
                 pairs += weight * mp.fsum(2 * n * q**n * tail[n] for n in range(4))
-            return mean, pairs, 1 - p * mean
+            return mean, pairs, mp.fsum(q**n * chance for n, chance in enumerate(exactly))
         size = q ** (mpf(1) / k)
         for number, w in enumerate(roots):
             twins = 1 if number in (0, mpf(k) / 2) else 2  # a root and its conjugate have conjugate terms
@@ -139,24 +161,144 @@ def expected(k, ticks, R, A, a, b, h):
                 grow, power = grow / base, power * rho
         return mean, pairs, stays
 
-    return over_chances(a, b, answer)
+    return over_chances(a, b, (R + k) * max(c, 1), answer)
 
 
-def endless(k, ticks, R, A, a, b, delta):
-    """E[discounted purchases] without end: the drop-out in closed form, the rate integrated."""
+def tick_chances(R, share, least):
+    """P(i ticks), negative binomial, until the rest is nothing beside P(``least`` ticks); None if they are too many."""
+    if many(R, share) + least > MOST_TICKS:
+        return None
+    out, term, mean = [], mp.exp(R * mp.log1p(-share)), R * share / (1 - share)
+    for i in range(least + 1):
+        out.append(term)
+        term *= (R + i) * share / (i + 1)
+    end, i = mpf(10) ** -30 * (1 - share) * out[least], least + 1
+    while i < mean or term > end:
+        out.append(term)
+        term *= (R + i) * share / (i + 1)
+        i += 1
+    return out
 
-    def inside(y):
-        lam = mp.exp(y)
-        phi = lam / (lam + delta)
-        left = mp.hyp2f1(1, b, a + b, phi**k)
-        density = mp.exp(R * y - lam * A) * A**R / mp.gamma(R)
-        parts = (w * (lam * A) ** j / mp.rf(R, j) * phi ** (k - j) for j, w in enumerate(ticks))
-        return density * mp.fsum(parts) * left
 
-    peak = mp.log((R + k) / A)
-    low = min(peak - mpf(60) / mp.sqrt(R) - 60 / R, peak - 8) if R > 5 else min(peak, mp.log(delta)) - 90 / (R + 1)
-    points = sorted({low, (low + peak) / 2, peak - 2, peak - mpf(1) / 2, peak, peak + 1, peak + 5})
-    return mp.quad(inside, points)
+def many(R, share):
+    """More ticks than this are as good as impossible."""
+    mean = R * share / (1 - share)
+    return int(mean + 14 * mp.sqrt(mean / (1 - share)) + 75 / -mp.log(share))
+
+
+def by_ticks(k, ticks, R, A, a, b, h):
+    """(E[purchases], E[ordered pairs], P(stays)) within h, for one who is there: sums over the ticks; or None."""
+    share = h / (A + h)
+    mean = pairs = leaves = mpf(0)
+    for j, weight in enumerate(ticks):
+        chances = tick_chances(R + j, share, 3 * k - j)
+        if chances is None:
+            return None
+        tails = chances[:]
+        for i in range(len(tails) - 2, -1, -1):
+            tails[i] += tails[i + 1]
+        stayed = mpf(1)  # E[q^(n-1)]
+        for n in range(1, (len(tails) - 1 + j) // k + 1):
+            tail = weight * tails[n * k - j]
+            mean += stayed * tail
+            pairs += 2 * (n - 1) * stayed * tail
+            leaves += stayed * a / (a + b + n - 1) * tail
+            stayed *= (b + n - 1) / (a + b + n - 1)
+    return mean, pairs, leaves
+
+
+def stays_by_ticks(k, ticks, R, A, a, b, h):
+    """P(stays), by the purchases that she survives."""
+    share = h / (A + h)
+    total = mpf(0)
+    for j, weight in enumerate(ticks):
+        stayed, purchases = mpf(1), 0
+        for i, chance in enumerate(tick_chances(R + j, share, k - j)):
+            while (i + j) // k > purchases:
+                stayed *= (b + purchases) / (a + b + purchases)
+                purchases += 1
+            total += weight * stayed * chance
+    return total
+
+
+def discounted(k, ticks, R, A, a, b, h, delta):
+    """Discounted purchases and pairs within h, by integrals over time of the density of each purchase: or what there
+    are not too many of."""
+    share = h / (A + h)
+    sums = [np.longdouble(0)] * 3
+    alone = True
+    for j, weight in enumerate(ticks):
+        count = many(R + j, share)
+        if count > FEWER_TICKS:
+            return None, None, None
+        most = max((count + j) // k + 2, 2)
+        alone &= most <= MOST_PURCHASES
+        end, low, places = min(h, 80 / delta) if delta else h, mpf(0), []
+        high = min(A / (R + k) / 4, 1 / (8 * delta) if delta else end, end)
+        while low < end:
+            places += [(low + (high - low) * z, (high - low) * w) for z, w in legendre(24, 60)]
+            low, high = high, min(2 * high, end)
+        t, w = (long(column) for column in zip(*places, strict=True))
+        R_, A_, d, a_, b_ = long([R + j, A, delta, a, b])
+        first = long([mp.log(weight) if weight else mpf(-4000)])[0]
+        # ln of the density of the N-th tick: G(R+N)/(G(R) (N-1)!) A^R t^(N-1) / (A+t)^(R+N)
+        density = first + np.log(R_ / A_) - (R_ + 1) * np.log1p(t / A_)
+        rise = np.log(t / (A_ + t))
+        stayed, fade, n = np.longdouble(1), np.exp(-d * t), 0
+        for N in range(1, most * k - j + 1):
+            if (N + j) % k == 0:
+                n += 1
+                here = w * stayed * np.exp(density) * fade
+                sums[0] += here.sum()
+                sums[1] += (here * fade).sum()
+                if alone:
+                    for earlier in range(1, n):
+                        sums[2] += 2 * (here * earlier_fade(earlier * k - j, (n - earlier) * k, d * t)).sum()
+                stayed = stayed * (b_ + n - 1) / (a_ + b_ + n - 1)
+            density = density + np.log((R_ + N) / N) + rise
+    sums = [mpf(str(each)) for each in sums]
+    return sums[0], sums[1], sums[2] if alone else None
+
+
+def earlier_fade(N, L, z):
+    """E[e^(-z B)] over beta(N, L): where tick N falls within the time of tick N + L."""
+    term = np.exp(-z)
+    out, i = term.copy(), 0
+    while i < z.max() + 30 or np.any(term > 1e-21 * out):
+        term = term * z * (np.longdouble(L + i) / np.longdouble(N + L + i)) / (i + 1)
+        out += term
+        i += 1
+    return out
+
+
+def endless(k, ticks, R, A, a, b, delta, halvings=0):
+    """E[discounted purchases] without end and of their pairs: geometric sums, given rate and drop-out."""
+    rates = gamma_nodes(R, A, 1 / delta, halvings, k)
+    chances = beta_nodes(a, b, rates[-1][0] / delta, halvings)
+    lam, weight = (long(column)[:, None] for column in zip(*rates, strict=True))
+    p, q, w, double = (long(column) for column in zip(*chances, strict=True))
+    d, A_, R_ = long([delta, A, R])
+    one, two = lam / (lam + d), lam / (lam + 2 * d)
+
+    def lost(fade):  # 1 - q x^k, x = rate / (rate + fade)
+        return p - q * np.expm1(-k * np.log1p(fade / lam))
+
+    lost_one, lost_two = lost(d), lost(2 * d)
+    out = []
+    for answer in (lambda j: one ** (k - j) / lost_one,
+                   lambda j: 2 * two ** (k - j) / lost_two * q * one**k / lost_one):  # fmt: skip
+        fine = coarse = np.longdouble(0)
+        rise = weight
+        for j, share in enumerate(ticks):
+            each = long([share])[0] * rise * answer(j)
+            fine += (each.sum(axis=0) * w).sum()
+            coarse += (2 * each[::2].sum(axis=0) * double).sum()
+            rise = rise * lam * A_ / (R_ + j)
+        out.append((fine, coarse))
+    if any(abs(x - y) > 1e-6 * x for x, y in out):
+        assert halvings < 4
+        return endless(k, ticks, R, A, a, b, delta, halvings + 1)
+    return [mpf(str(x)) for x, _ in out]
 
 
 def pmf(k, alive, ticks, R, A, a, b, h, most):
@@ -204,43 +346,68 @@ def chain(k, lam, q, h, delta):
     return [[first(j, h, delta) for j in range(k)], [first(j, h, 2 * delta) for j in range(k)], pairs]
 
 
+def steepness(k, m, params, x, t_x, T):
+    """The log-likelihood by its definition: j ticks since the last purchase, or gone."""
+    r, alpha, a, b = parameters(*params)
+    u = T - t_x
+    left = log_beta(a, b + (x + m)) - log_beta(a, b)
+    terms = [
+        (u**j / mp.factorial(j), left + loggamma(r + (k * x + j)) - (r + (k * x + j)) * log(alpha + T))
+        for j in range(k)
+    ]
+    if x or m:
+        left = log_beta(a + 1, b + (x + m - 1)) - log_beta(a, b)
+        terms.append((mpf(1), left + loggamma(r + k * x) - (r + k * x) * log(alpha + t_x)))
+    return r * log(alpha) - loggamma(r) - x * mp.loggamma(k) + log_sum(terms)
+
+
 def point(case):
-    k, m, x = case["k"], case["m"], case["x"]
-    r, alpha, a, b, t_x, T, h, delta = (mpf(case[name]) for name in ("r", "alpha", "a", "b", "t_x", "T", "h", "delta"))
+    k, m, *params, x, t_x, T, h, delta = case
+    r, alpha, a, b, t_x, T, h, delta = map(mpf, (*params, t_x, T, h, delta))
     R, A, left, u = r + k * x, alpha + T, b + x + m, T - t_x
-    reach = (R + k) * min(h / A, 1) + R * u / A
-    mp.dps = 50 + min(400, int(2 * k * max(0, mp.log10(k / reach)))) + 8 * k + int(mp.log10(1 + R) * 2)
+    mp.dps = 80
+    jet = steepness(k, m, params, x, t_x, T)
     ticks, _ = silence(k, R, u / A)
     log_likelihood, alive = likelihood(k, m, r, alpha, a, b, x, t_x, T)
-    mean, pairs, stays = expected(k, ticks, R, A, a, left, h) if alive > mpf(10) ** -290 else [mpf(0)] * 3
+    assert abs(jet.v - log_likelihood) < mpf(10) ** -50 * (1 + abs(jet.v)), case
+    out = {"log_likelihood": log_likelihood if T else mpf(0), "p_alive": alive, **slopes(jet)}
     dead = mp.log(alpha + t_x)
     log_rate = mp.psi(0, R) - mp.log(k) - (1 - alive) * dead
     log_rate += alive * mp.fsum(w * (mp.fsum(1 / (R + i) for i in range(j)) - mp.log(A)) for j, w in enumerate(ticks))
-    out = {
-        "log_likelihood": log_likelihood,
-        "p_alive": alive,
-        "mean": alive * mean,
-        "pairs": alive * pairs,
-        "survival": alive * stays,
-        "any": alive * mp.fsum(w * at_least(k - j, R + j, h / (A + h)) for j, w in enumerate(ticks)),
-        "pmf": pmf(k, alive, ticks, R, A, a, left, h, 3),
-        "log_rate": log_rate,
-    }
+    out["log_rate"] = log_rate
+    mp.dps = 50
+    ahead = by_ticks(k, ticks, R, A, a, left, h)
+    if ahead is not None:
+        mean, pairs, leaves = ahead
+        stays = 1 - leaves if leaves < mpf("0.9") else stays_by_ticks(k, ticks, R, A, a, left, h)
+    else:
+        reach = (R + k) * min(h / A, 1) + R * u / A
+        mp.dps = 50 + min(400, int(2 * k * max(0, mp.log10(k / reach)))) + 8 * k + int(mp.log10(1 + R) * 2)
+        mean, pairs, stays = expected(k, ticks, R, A, a, left, h)
+    out |= {"mean": alive * mean, "mean_pairs": alive * pairs, "survival": alive * stays}
+    mp.dps = 50
+    out["any"] = alive * mp.fsum(w * at_least(k - j, R + j, h / (A + h)) for j, w in enumerate(ticks))
+    later = discounted(k, ticks, R, A, a, left, h, delta)
+    for name, value in zip(("discounted", "squares", "pairs"), later, strict=True):
+        out[name] = None if value is None else alive * value
     if delta:
-        out["endless"] = alive * endless(k, ticks, R, A, a, left, delta)
-    if case.get("integrate"):
+        out["endless"], out["endless_pairs"] = (alive * v for v in endless(k, ticks, R, A, a, left, delta))
+    elif later[0] is not None:
+        assert abs(later[0] - mean) < mpf(10) ** -12 * mean, case
+    mp.dps = 120
+    out |= dict(zip(NAMES[-4:], pmf(k, alive, ticks, R, A, a, left, h, 3), strict=True))
+    if x in (0, 2) and T < 60 and params[0] == 0.35:
+        mp.dps = 60
         again = likelihood_by_integration(k, m, r, alpha, a, b, x, t_x, T)
         assert abs(again - log_likelihood) < mpf(10) ** -25 * (1 + abs(again)), case
-    out = {name: [float(v) for v in value] if isinstance(value, list) else float(value) for name, value in out.items()}
-    return {**case, **out}
+    return case, out
 
 
 def chain_point(case):
     mp.dps = 120
-    k = case["k"]
-    lam, q, h, delta = (mpf(case[name]) for name in ("rate", "q", "h", "delta"))
-    mean, squares, pairs = chain(k, lam, q, h, delta)
-    return {**case, **{n: [float(v) for v in vs] for n, vs in (("mean", mean), ("squares", squares), ("pairs", pairs))}}
+    k, *numbers = case
+    parts = zip(("mean", "squares", "pairs"), chain(k, *map(mpf, numbers)), strict=True)
+    return case, {f"{name}_{j}": v for name, values in parts for j, v in enumerate(values)}
 
 
 def hard():
@@ -254,29 +421,23 @@ def hard():
     fading = [0.0, 0.0, 0.002, 0.0, 0.2]
     for i, (r, alpha, a, b) in enumerate(parameters):
         for x, t_x, T in histories:
-            yield {
-                "k": rng.choice([1, 2, 2, 3, 4, 8]), "m": rng.choice([0, 1]), "r": r, "alpha": alpha, "a": a, "b": b,
-                "x": x, "t_x": t_x, "T": T, "h": rng.choice([0.1, 39.0, 520.0]),
-                "delta": fading[i % 5] if x in (2, 200) else 0.0,
-                "integrate": i < 4 and x in (0, 2),
-            }  # fmt: skip
+            delta = fading[i % 5] if x in (2, 200) else rng.choice([0.0, 0.002, 0.02])
+            k, m, h = rng.choice([1, 2, 2, 3, 4, 8]), rng.choice([0, 1]), rng.choice([0.1, 39.0, 520.0])
+            yield k, m, r, alpha, a, b, x, t_x, T, h, delta
 
 
 def extreme(count):
     rng = random.Random(2)
 
-    def any_size(low, high):
-        return float(f"{10 ** rng.uniform(low, high):.6g}")
-
     for i in range(count):
         x = rng.choice([0, 0, 1, 2, 5, 30, 200, 3000, 10_000])
-        T = any_size(-1, 4)
+        T = any_size(rng, -1, 4)
         t_x = (
             0.0
             if x == 0
-            else rng.choice([T, T * (1 - 1e-6), T * (1 - rng.random() / (1 + x)), T * rng.random(), T * 1e-4])
+            else float(f"{T * rng.choice([1, 1 - 1e-6, 1 - rng.random() / (1 + x), rng.random(), 1e-4]):.10g}")
         )
-        r, alpha, a, b = (any_size(-4, 4) for _ in range(4))
+        r, alpha, a, b = (any_size(rng, -4, 4) for _ in range(4))
         if i % 8 == 0:
             a = 1.0
         if i % 8 == 1:
@@ -284,52 +445,23 @@ def extreme(count):
         if i % 8 == 2:
             a, b = rng.choice([1e-4, 1e4]), rng.choice([1e-4, 1e4])
         k = [1, 2, 2, 3, 2, 3, 4, 2, 3, 6][i % 10] if i % 60 != 59 else 12
-        yield {
-            "k": k, "m": rng.choice([0, 1]), "r": r, "alpha": alpha, "a": a, "b": b,
-            "x": x, "t_x": t_x, "T": T, "h": any_size(-2, 4), "delta": 0.0,
-        }  # fmt: skip
+        delta = 0.0 if i % 9 == 8 else any_size(rng, -5, 0)
+        yield k, rng.choice([0, 1]), r, alpha, a, b, x, min(t_x, T), T, any_size(rng, -2, 4), delta
 
 
 def chains():
     rng = random.Random(3)
     for i in range(40):
         k = [1, 2, 3, 2, 6][i % 5]
-        yield {
-            "k": k, "rate": float(f"{10 ** rng.uniform(-4, 3):.6g}"),
-            "h": float(f"{10 ** rng.uniform(-1, 2.5):.6g}"),
-            "q": rng.choice([1 - 1e-12, 0.999, 0.8, 0.3, 1e-3]),
-            "delta": rng.choice([0.0, 0.002, 0.1, 3.0]),
-        }  # fmt: skip
-
-
-def in_time(job):
-    """A point, or nothing if it takes more than two minutes: a few dozen do, and many more than sixty digits."""
-
-    def stop(*_):
-        raise TimeoutError
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(120)
-    try:
-        return job[0](job[1])
-    except TimeoutError:
-        return None
-    finally:
-        signal.alarm(0)
+        rate, h = float(f"{10 ** rng.uniform(-4, 3):.6g}"), float(f"{10 ** rng.uniform(-1, 2.5):.6g}")
+        yield k, rate, rng.choice([1 - 1e-12, 0.999, 0.8, 0.3, 1e-3]), h, rng.choice([0.0, 0.002, 0.1, 3.0])
 
 
 if __name__ == "__main__":
-    with Pool(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as pool:
-        found = {
-            name: [case for case in pool.map(in_time, [(rule, case) for case in cases], chunksize=1) if case]
-            for name, rule, cases in (
-                ("chain", chain_point, chains()),
-                ("hard", point, hard()),
-                ("extreme", point, extreme(420)),
-            )
-        }
-    lines = [
-        f' "{name}": [\n' + ",\n".join(f"  {json.dumps(case)}" for case in cases) + "\n ]"
-        for name, cases in found.items()
-    ]
-    Path(__file__).with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    workers = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    found = run(point, [*hard(), *extreme(420)], workers)
+    count = len(list(hard()))
+    grids, path = {"hard": found[:count], "extreme": found[count:]}, Path(__file__)
+    write(path.with_suffix(".json"), NAMES, grids)
+    write(path.with_name("bgcnbd_slopes.json"), SLOPES, grids, digits=13)
+    write(path.with_name("bgcnbd_chain.json"), CHAIN, {"chain": run(chain_point, list(chains()), workers)})

@@ -6,14 +6,16 @@ times sqrt(n). From the same integral come the mean and the variance of m. The e
 fifty digits.
 """
 
-import json
 import random
 from itertools import product
 from pathlib import Path
 
 import mpmath as mp
+from _tools import Jet, any_size, log, parameters, slopes, write
 
 mp.mp.dps = 50
+NAMES = ["log_density", "log_likelihood", "mean", "variance", *(f"gradient_{i}" for i in range(4)),
+         *(f"hessian_{i}{j}" for i in range(4) for j in range(i, 4))]  # fmt: skip
 
 HARD = [
     (34.0, 20.0, 30.0, 0.0),
@@ -64,25 +66,34 @@ def hard_case(params, ys, d):
     closed = log_density(mean, between, within, slope, n, y, squares, n - 1, d)
     assert abs(log_value - closed) < mp.mpf(10) ** -25 * max(1, abs(closed)), (params, n)
 
-    def f(*t):
-        return log_density(t[0], mp.exp(t[1]), mp.exp(t[2]), t[3], n, y, squares, n - 1, d)
-
-    point = (mean, mp.log(between), mp.log(within), slope)
-    orders = [tuple(int(k == i) for k in range(4)) for i in range(4)]
-    pairs = [[tuple(s + t for s, t in zip(a, b, strict=True)) for b in orders] for a in orders]
-    return {
-        "params": params,
-        "days": [float(t) for t in ys],
-        "d": float(d),
-        "log_likelihood": float(log_value),
-        "mean": float(first),
-        "variance": float(second),
-        "gradient": [float(mp.diff(f, point, order)) for order in orders],
-        "hessian": [[float(mp.diff(f, point, order)) for order in row] for row in pairs],
-    }
+    whole = extreme_case((*(float(t) for t in params), float(d), n, float(y), float(squares), n - 1))[1]
+    point = [*params, float(d), [float(t) for t in ys]]
+    return point, {**whole, "mean": first, "variance": second}
 
 
-def extreme_cases():
+def extreme_case(point):
+    """The closed form, and its derivatives by (mean, log between, log within, slope)."""
+    mean, between, within, slope, d, n, y, squares, free = map(mp.mpf, point)
+    m, b, w, c = plain(mean), *parameters(1, between, within, 1)[1:3], plain(slope, 3)
+    variance = b * b + w * w / n
+    e = y - m - c * d
+    jet = -(log(variance * (2 * mp.pi)) + e * e / variance) * mp.mpf("0.5")
+    density = jet.v
+    jet = jet - (log(w * w * (2 * mp.pi)) * free + squares / (w * w)) * mp.mpf("0.5")
+    assert abs(jet.v - log_density(mean, between, within, slope, n, y, squares, free, d)) < 1e-30 * (1 + abs(jet.v))
+    bottom, centre = n * between**2 + within**2, mean + slope * d
+    out = {"log_density": density, "log_likelihood": jet.v, "variance": between**2 * within**2 / bottom}
+    out["mean"] = (within**2 * centre + n * between**2 * y) / bottom
+    return point, out | slopes(jet)
+
+
+def plain(value, place=0):
+    """A jet by the value itself."""
+    one = parameters(*[1] * 4)[place]
+    return Jet(value, one.g, [mp.mpf(0)] * 10)
+
+
+def edges():
     draw = random.Random(1970)
     grid = [
         (mean, between, within, n, y)
@@ -90,24 +101,17 @@ def extreme_cases():
         for n, y in EDGE_ROWS
     ]
     for _ in range(100):
-        between, within = (10 ** draw.uniform(-4, 4) for _ in range(2))
-        mean, y = (draw.choice((-1, 1)) * 10 ** draw.uniform(-4, 4) for _ in range(2))
+        between, within = (any_size(draw, -4, 4) for _ in range(2))
+        mean, y = (draw.choice((-1, 1)) * any_size(draw, -4, 4) for _ in range(2))
         grid.append((mean, between, within, round(10 ** draw.uniform(0, 4)), y))
-    rows = []
-    for row in grid:
-        mean, between, within, n, y = (mp.mpf(t) for t in row)
-        bottom = n * between**2 + within**2
-        rows.append(
-            [
-                *row,
-                float(log_density(mean, between, within, 0, n, y, 0, 0, 0)),
-                float((within**2 * mean + n * between**2 * y) / bottom),
-                float(between**2 * within**2 / bottom),
-            ]
-        )
-    return rows
+    return [
+        (m, b, w, *(draw.choice([(0.0, 0.0), (7.0, -1.25), (-0.5, 2.0)])), n, y, any_size(draw, -4, 4), n - 1)
+        for m, b, w, n, y in grid
+    ]
 
 
 if __name__ == "__main__":
-    truth = {"hard": [hard_case(p, ys, d) for p, ys, d in product(HARD, DAYS, RATES)], "extreme": extreme_cases()}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(truth, indent=None, separators=(",", ":")) + "\n")
+    path = Path(__file__)
+    hard = [hard_case(p, ys, d) for p, ys, d in product(HARD, DAYS, RATES)]
+    extreme = [extreme_case(point) for point in edges()]
+    write(path.with_suffix(".json"), NAMES, {"hard": hard, "extreme": extreme}, digits=13)

@@ -1,19 +1,20 @@
 """Fifty-digit truth for the gamma-gamma kernel: `python tests/_kernels/truth/gammagamma.py`, seconds.
 
 The hard grid is integrated from the definition over the customer's own nu: her days are gamma(p, nu), nu is
-gamma(q, v). From the same integral come the mean and the second moments of a future day. The extreme grid takes the
-density of the paper in sixty digits, where its cancellation costs nothing. Derivatives are taken of that density by
-mpmath.
+gamma(q, v). The extreme grid takes the density of the paper in sixty digits, where its cancellation costs nothing.
+Derivatives are those of that density.
 """
 
-import json
 import random
 from itertools import product
 from pathlib import Path
 
 import mpmath as mp
+from _tools import any_size, log, loggamma, parameters, slopes, write
 
 mp.mp.dps = 60
+NAMES = ["log_likelihood", *(f"gradient_{i}" for i in range(3)),
+         *(f"hessian_{i}{j}" for i in range(3) for j in range(i, 3))]  # fmt: skip
 
 HARD = [
     (6.25, 3.74, 15.44),
@@ -59,54 +60,39 @@ def log_density(p, q, v, x, z):
     )  # fmt: skip
 
 
-def derivatives(p, q, v, x, z):
-    """Gradient and Hessian by the logs of p, q, v: numerically, from the sixty digits of the density."""
-    point = [mp.log(value) for value in (p, q, v)]
-
-    def f(*logs):
-        return log_density(*(mp.exp(t) for t in logs), x, z)
-
-    orders = [tuple(int(k == i) for k in range(3)) for i in range(3)]
-    gradient = [mp.diff(f, point, order) for order in orders]
-    hessian = [
-        [mp.diff(f, point, tuple(s + t for s, t in zip(orders[i], orders[j], strict=True))) for j in range(3)]
-        for i in range(3)
-    ]
-    return gradient, hessian
-
-
-def hard_case(params, x, z):
-    p, q, v = (mp.mpf(t) for t in params)
-    x, z = mp.mpf(x), mp.mpf(z)
+def hard_case(point):
+    p, q, v, x, z = map(mp.mpf, point)
     density = over_nu(p, q, v, x, z, lambda nu: mp.mpf(1))
-    assert abs(mp.log(density) - log_density(p, q, v, x, z)) < mp.mpf(10) ** -25
-    case = {"params": params, "x": float(x), "z": float(z), "log_likelihood": float(mp.log(density))}
-    if p * x + q > mp.mpf("2.2"):
-        case["mean"] = float(over_nu(p, q, v, x, z, lambda nu: p / nu) / density)
-        product_of_days = over_nu(p, q, v, x, z, lambda nu: (p / nu) ** 2) / density
-        case["product"] = float(product_of_days)
-        case["square"] = float(product_of_days * (p + 1) / p)  # E y^2 = p (p + 1) / nu^2
-    gradient, hessian = derivatives(p, q, v, x, z)
-    case["gradient"] = [float(t) for t in gradient]
-    case["hessian"] = [[float(t) for t in row] for row in hessian]
-    return case
+    _, out = extreme_case(point)
+    assert abs(mp.log(density) - out["log_likelihood"]) < mp.mpf(10) ** -25
+    return point, out
 
 
-def extreme_cases():
+def extreme_case(point):
+    """The density and its derivatives by the logs of p, q, v."""
+    p, q, v = parameters(*point[:3])
+    x, z = map(mp.mpf, point[3:])
+    a = p * x
+    jet = loggamma(a + q) - loggamma(a) - loggamma(q) + q * log(v) + (a + -1) * mp.log(z) + a * mp.log(x)
+    jet = jet - (a + q) * log(v + x * z)
+    assert abs(jet.v - log_density(p.v, q.v, v.v, x, z)) < mp.mpf(10) ** -40 * (1 + abs(jet.v))
+    return point, {"log_likelihood": jet.v, **slopes(jet)}
+
+
+def edges():
     draw = random.Random(1996)
     grid = [(p, q, v, x, z) for p, q, v in product(EDGES, EDGES, EDGES) for x, z in EDGE_ROWS]
     for _ in range(200):
-        p, q, v = (10 ** draw.uniform(-4, 4) for _ in range(3))
+        p, q, v = (any_size(draw, -4, 4) for _ in range(3))
         x = max(1, min(10_000, round(10 ** draw.uniform(-0.3, 4))))
         # half of them near where the density is, where the textbook form loses most
-        z = p * v / q * draw.lognormvariate(0, 0.05) if draw.random() < 0.5 else 10 ** draw.uniform(-4, 6)
+        near = p * v / q * draw.lognormvariate(0, 0.05)
+        z = float(f"{near:.6g}") if draw.random() < 0.5 else any_size(draw, -4, 6)
         grid.append((p, q, v, x, z))
-    return [[*row, float(log_density(*(mp.mpf(t) for t in row)))] for row in grid]
+    return grid
 
 
 if __name__ == "__main__":
-    truth = {
-        "hard": [hard_case(params, x, z) for params, (x, z) in product(HARD, ROWS)],
-        "extreme": extreme_cases(),
-    }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(truth, indent=None, separators=(",", ":")) + "\n")
+    path = Path(__file__)
+    hard = [hard_case((*params, x, z)) for params, (x, z) in product(HARD, ROWS)]
+    write(path.with_suffix(".json"), NAMES, {"hard": hard, "extreme": [extreme_case(point) for point in edges()]})

@@ -1,44 +1,31 @@
-"""Pareto/NBD in fifty-digit arithmetic, from its definition; run alone, writes paretonbd.json beside itself.
+"""Pareto/NBD in fifty-digit arithmetic, from its definition; run alone, writes paretonbd.json and
+paretonbd_slopes.json beside itself.
 
 She may have left at any moment tau in (t_x, T) or be there at T; the gamma priors of her rate and of her hazard are
-integrated out by hand, tau by tanh-sinh quadrature over decades. Checked here: the textbook formula with 2F1 at every
+integrated out by hand, tau by Gauss-Legendre panels that double. Checked here: the textbook formula with 2F1 at every
 point where mpmath can evaluate it, and integration over rate and hazard themselves at some.
 """
 
-import json
 import pathlib
 import random
-from concurrent.futures import ProcessPoolExecutor
+import sys
 
 import mpmath as mp
+from _tools import log, log_sum, loggamma, nodes, parameters, run, write
+from _tools import slopes as slopes_of
 
 mp.mp.dps = 50
 COUNTS = (0, 1, 3, 10)
 NAMES = (
-    "log_likelihood", "p_alive", "survival", "log_rate", "expected", "mean", "squares", "pairs", "any", "dert",
-    *(f"pmf_{n}" for n in COUNTS),
+    "log_likelihood", "p_alive", "survival", "log_rate", "mean", "discounted", "squares", "pairs", "any", "endless",
+    *(f"pmf_{n}" for n in COUNTS), "endless_pairs",
 )  # fmt: skip
+SLOPES = (*(f"gradient_{i}" for i in range(4)), *(f"hessian_{i}{j}" for i in range(4) for j in range(i, 4)))
 
 
-def area(f, scale, end, peak=0):
-    """Integral of f >= 0 from 0 to ``end``: decades from ``scale`` on, until past ``peak`` they no longer count."""
-    if end == 0:
-        return mp.mpf(0)
-    marks = [scale * mp.mpf(10) ** (mp.mpf(k) / 2) for k in range(-2, 40)] + [peak]
-    size = max(f(v) for v in [*(v for v in marks if 0 < v < end), end])  # quad's tolerance is absolute
-    if size == 0:
-        return mp.mpf(0)
-    return size * _decades(lambda v: f(v) / size, scale, end, peak)
-
-
-def _decades(f, scale, end, peak):
-    low, high, total = mp.mpf(0), min(scale, end), mp.mpf(0)
-    while True:
-        more = mp.quad(f, [low, high])
-        total += more
-        if high >= end or (low > 10 * peak and more < total * mp.mpf(10) ** -30):
-            return total
-        low, high = high, min(high * 10, end)
+def area(f, scale, end):
+    """Integral of f >= 0 from 0 to ``end``, by panels that double from ``scale`` on."""
+    return mp.fsum(w for _, w in nodes(f, scale, end)) if end else mp.mpf(0)
 
 
 def answers(point):
@@ -46,7 +33,7 @@ def answers(point):
     r, alpha, s, beta, x, t_x, T, h, delta = map(mp.mpf, point)
     p = r + x
     a, b, A, B = alpha + t_x, beta + t_x, alpha + T, beta + T
-    here, span = min(a / p, b / (s + 1)) / 10, T - t_x
+    here, span = min(a / (p + 1), b / (s + 1)) / 10, T - t_x
 
     def left(v):  # density of leaving at t_x + v, without a purchase since t_x
         return s / b * mp.exp(-p * mp.log1p(v / a) - (s + 1) * mp.log1p(v / b))
@@ -66,14 +53,16 @@ def answers(point):
     def there(v):
         return mp.exp(-s * mp.log1p(v / B))
 
-    soon = min(B / (s + 1), A / (p + 1)) / 10
+    soon = min(B / (s + 1), A / (p + 1), 1 / delta) / 10
     rate = alive * p / A
-    out["expected"] = rate * area(there, soon, h)
-    out["mean"] = rate * area(lambda v: there(v) * mp.exp(-delta * v), soon, h)
+    out["mean"] = rate * area(there, soon, h)
+    out["discounted"] = rate * area(lambda v: there(v) * mp.exp(-delta * v), soon, h)
     out["squares"] = rate * area(lambda v: there(v) * mp.exp(-2 * delta * v), soon, h)
-    pairs = area(lambda v: there(v) * mp.exp(-delta * v) * -mp.expm1(-delta * v) / delta, soon, h, 10 / delta)
+    pairs = area(lambda v: there(v) * mp.exp(-delta * v) * -mp.expm1(-delta * v) / delta, soon, h)
     out["pairs"] = rate * (p + 1) / A * 2 * pairs
-    out["dert"] = rate * area(lambda v: there(v) * mp.exp(-delta * v), soon, 300 / delta)
+    out["endless"] = rate * area(lambda v: there(v) * mp.exp(-delta * v), soon, 300 / delta)
+    ever = area(lambda v: there(v) * mp.exp(-delta * v) * -mp.expm1(-delta * v) / delta, soon, 300 / delta)
+    out["endless_pairs"] = rate * (p + 1) / A * 2 * ever
     out["any"] = alive * p * area(lambda v: there(v) * mp.exp(-p * mp.log1p(v / A)) / (A + v), soon, h)
     for n in COUNTS:
 
@@ -81,7 +70,7 @@ def answers(point):
             ways = mp.exp(mp.loggamma(p + n) - mp.loggamma(p) - mp.loggamma(n + 1))
             return ways * mp.exp(-p * mp.log1p(v / A)) * (v / (A + v)) ** n
 
-        chance = rise(h) * there(h) + area(lambda v, rise=rise: rise(v) * s / (B + v) * there(v), soon, h, n * A / p)
+        chance = rise(h) * there(h) + area(lambda v, rise=rise: rise(v) * s / (B + v) * there(v), soon, h)
         out[f"pmf_{n}"] = alive * chance + (1 - alive if n == 0 else 0)
     return out
 
@@ -110,14 +99,31 @@ def slopes(job):
 
     def by(*which):
         orders = tuple(which.count(i) for i in range(4))
-        return float(mp.diff(lambda *u: textbook((*(mp.exp(v) for v in u), *row, 1, 1))[0], at, orders))
+        return mp.diff(lambda *u: textbook((*(mp.exp(v) for v in u), *row, 1, 1))[0], at, orders)
 
-    return {
-        "params": theta,
-        "row": row,
-        "gradient": [by(i) for i in range(4)],
-        "hessian": [by(i, j) for i in range(4) for j in range(i, 4)],
-    }
+    pairs = [(i, j) for i in range(4) for j in range(i, 4)]
+    return {f"gradient_{i}": by(i) for i in range(4)} | {f"hessian_{i}{j}": by(i, j) for i, j in pairs}
+
+
+def steepness(point):
+    """The same for any point: the definition's integral over the moment she leaves differentiates itself."""
+    r, alpha, s, beta = parameters(*map(mp.mpf, point[:4]))
+    x, t_x, T = point[4], mp.mpf(point[5]), mp.mpf(point[6])
+    p, a, b = r.v + x, alpha.v + t_x, beta.v + t_x
+
+    def density(v):
+        return mp.exp(-p * mp.log1p(v / a) - (s.v + 1) * mp.log1p(v / b))
+
+    def leaves(v):
+        return log(s) - (r + x) * log(alpha + (t_x + v)) - (s + 1) * log(beta + (t_x + v))
+
+    terms = []
+    for v, w in nodes(density, min(a / (p + 1), b / (s.v + 1)) / 10, T - t_x):
+        u = leaves(v)
+        terms.append((w / density(v), u))
+    terms.append((mp.mpf(1), -(r + x) * log(alpha + T) - s * log(beta + T)))
+    known = loggamma(r + x) - loggamma(r) + r * log(alpha) + s * log(beta)
+    return known + log_sum(terms)
 
 
 def latent(point):
@@ -185,22 +191,24 @@ def checked(job):
         try:
             ll, alive = textbook(point)
             agreed = bool(
-                abs(ll - out["log_likelihood"]) < 1e-18 * (1 + abs(ll)) and abs(alive / out["p_alive"] - 1) < 1e-18
+                abs(ll - out["log_likelihood"]) < 1e-15 * (1 + abs(ll)) and abs(alive / out["p_alive"] - 1) < 1e-15
             )
         except (mp.NoConvergence, ValueError, ZeroDivisionError):
             agreed = None
+    jet = steepness(point)
+    assert abs(jet.v - out["log_likelihood"]) < 1e-20 * (1 + abs(jet.v)), point
+    out |= slopes_of(jet)
     if point[6] == 0:
         out["log_likelihood"] = mp.mpf(0)  # but for rounding: nothing has been watched
-    return [float(mp.nstr(out[name], 17)) if abs(out[name]) > 1e-300 else 0.0 for name in NAMES], agreed
+    return point, out, agreed
 
 
 def main():
     """Write the file."""
     hard, extreme = points()
-    with ProcessPoolExecutor(3) as pool:
-        made = list(pool.map(checked, enumerate(hard + extreme), chunksize=4))
-        steep = list(pool.map(slopes, [(theta, HARD_ROWS[k]) for theta in HARD_PARAMS for k in (2, 4, 7)]))
-    agreed = [each for _, each in made]
+    workers = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    made = run(checked, list(enumerate(hard + extreme)), workers)
+    agreed = [each for *_, each in made]
     print(
         "textbook formula agrees",
         agreed.count(True),
@@ -209,16 +217,17 @@ def main():
         "not evaluated",
         agreed.count(None),
     )
-    for k, each in enumerate(agreed):
-        if each is False:
-            print("differs at", (hard + extreme)[k])
+    assert False not in agreed, made[agreed.index(False)][0]
+    for (point, out, _), theirs in zip(made[2:30:9], run(slopes, [(p[:4], p[4:7]) for p in hard[2:30:9]]), strict=True):
+        for name, value in theirs.items():
+            assert abs(out[name] - value) < 1e-12 * (1 + abs(value)), (name, point)
     for point in ((1.5, 10.0, 2.0, 12.0, 2, 30.0, 40.0, 1, 1), (3.0, 100.0, 5.0, 2.0, 1, 12.0, 52.0, 1, 1)):
         print("over rate and hazard", mp.nstr(latent(point) - answers(point)["log_likelihood"], 5))
-    values = [each for each, _ in made]
-    rows = [{"point": p, "truth": v} for p, v in zip(hard + extreme, values, strict=True)]
-    file = {"names": NAMES, "hard": rows[: len(hard)], "extreme": rows[len(hard) :], "slopes": steep}
-    text = json.dumps(file).replace('{"p', '\n{"p')
-    pathlib.Path(__file__).with_suffix(".json").write_text(text + "\n")
+    found = [(point, out) for point, out, _ in made]
+    grids = {"hard": found[: len(hard)], "extreme": found[len(hard) :]}
+    path = pathlib.Path(__file__)
+    write(path.with_suffix(".json"), NAMES, grids)
+    write(path.with_name("paretonbd_slopes.json"), SLOPES, grids)
 
 
 if __name__ == "__main__":

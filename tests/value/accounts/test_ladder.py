@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from retention.errors import ConfigError, RetentionError
 from retention.records.transactions import TransactionLog
-from retention.value.accounts.ladder import ProfitLadder, _bounds, profit_ladder
+from retention.value.accounts.ladder import profit_ladder
+from retention.value.accounts.ladder_result import ProfitLadder
+from retention.value.accounts.ladder_steps import _bounds
 from retention.value.accounts.postings import Postings
 
 START = dt.date(2010, 1, 1)
@@ -317,7 +319,7 @@ def test_growth_that_is_there_is_found():
 def test_without_having_to_be_seen_again_those_who_leave_within_a_year_look_like_shrinking():
     """Wrong on purpose: same customers as those who bought in both years. The trap world then seems to shrink, and the
     interval fails far more often than it says; which is why stayers are seen again after the second year."""
-    from retention.value.accounts.ladder import _Step
+    from retention.value.accounts.ladder_steps import _Step
 
     honest, naive = [], []
     for seed in range(40):

@@ -13,8 +13,10 @@ from retention.errors import ConfigError, ModelError
 from retention.histories import Histories, summarize
 from retention.records import Referrals, Touches, TransactionLog, read_transactions
 from retention.value import BGNBD, appraise
-from retention.value.accounts.net import NetStatement, ServingCosts, net_statement, net_value
+from retention.value.accounts.costs import ServingCosts
+from retention.value.accounts.net import net_value
 from retention.value.accounts.postings import Postings
+from retention.value.accounts.statement import NetStatement, net_statement
 from retention.value.referrals.credit import credit_referrals
 from retention.value.referrals.service import total_value
 

@@ -12,9 +12,11 @@ from attrs import evolve
 from retention.errors import ConfigError, ModelError
 from retention.histories import Histories, summarize
 from retention.records import TransactionLog
-from retention.value import BGNBD, MBGNBD, _naive
-from retention.value.choice.backtest import FLOOR, backtest, backtest_on, difference, log_scores
+from retention.value import BGNBD, MBGNBD
+from retention.value.choice import naive as _naive
+from retention.value.choice.backtest import backtest, backtest_on
 from retention.value.choice.naive import Spread, fitted_spread, naive_forecasts, observe
+from retention.value.choice.scoring import FLOOR, difference, log_scores
 from retention.value.purchases.nbd import NBD
 from retention.value.purchases.paretonbd import ParetoNBD
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
-from retention.errors import ConfigError
+from retention.errors import ConfigError, ModelError
 from retention.histories import Histories, summarize
 from retention.records import TransactionLog
 from retention.value import BGNBD
-from retention.value import tracking as module
+from retention.value.choice import tracking as module
 from retention.value.choice.tracking import track
 from retention.value.purchases.nbd import NBD
 from retention.value.purchases.paretonbd import ParetoNBD
@@ -111,9 +111,39 @@ def test_returns_and_undone_orders_are_no_purchases():
 def test_the_curve_between_the_knots_is_the_model(model):
     """The spline through 120 ages is within 1e-5 of E[X(t)] at every one of 500 days."""
     ages = np.arange(0.0, 500.0)
-    curve = module._by_age(model, ages)
+    curve = module._by_age(lambda at: np.array([model.expected_new(float(age)) for age in at]), ages)
     some = np.arange(0, 500, 23)
     assert curve[some] == pytest.approx([model.expected_new(float(age)) for age in ages[some]], rel=2e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", [BGNBD, NBD])
+def test_with_covariates_every_customer_is_expected_to_do_what_her_attributes_say(kind):
+    """Against the sum over customers, one by one; in one channel they come five times as often."""
+    rng, n = np.random.default_rng(4), 60
+    often = np.where(np.arange(n) % 2, 5.0, 1.0)
+    who = [*range(n), *rng.choice(n, 4 * n, p=often / often.sum())]
+    log = TransactionLog.from_arrays(
+        customer_id=[f"c{i:02d}" for i in who], revenue=[1.0] * (5 * n),
+        at=np.datetime64("2021-01-01") + np.concatenate([np.arange(n) % 40, rng.integers(40, 200, 4 * n)]),
+    )  # fmt: skip
+
+    def known(base):
+        own = np.array([int(who[1:]) for who in base.customer_id])
+        return base.with_attributes({"channel": np.where(own % 2, "web", "shop"), "born": 1950.0 + own % 7})
+
+    base = known(summarize(log, as_of="2021-07-31"))
+    model = kind(rate=("channel", "born"), penalty=1.0).fit(base)
+    weeks = track(model, log, until="2021-07-31", prepare=known)
+    assert track(model, base).expected == pytest.approx(weeks.expected)
+    for week in (1, 10, 30):
+        day, one_by_one = weeks.day[week - 1], 0.0
+        for i in range(n):
+            age = (day - base.first_at[i]).astype(int)
+            one_by_one += model.expected_new(float(age), among=base[[i]]) if age > 0 else 0.0
+        assert weeks.expected[week - 1] == pytest.approx(one_by_one, rel=1e-5)
+    everyone = model.expected_new(90.0, among=base)
+    assert everyone == pytest.approx(np.mean([model.expected_new(90.0, among=base[[i]]) for i in range(n)]))
+    assert everyone != pytest.approx(model.expected_new(90.0), rel=1e-3)
 
 
 def test_it_tracks_the_world_that_the_model_made():
@@ -144,7 +174,7 @@ def test_bad_questions_have_one_clear_error():
         track(model, Histories.from_arrays(frequency=[0], recency_days=[0], age_days=[9]))
     odd = Histories.from_arrays(frequency=[0, 3] * 30, recency_days=[0, 50] * 30, age_days=[90, 90] * 30)
     explained = NBD(rate=("odd",)).fit(odd.with_attributes({"odd": [0, 1] * 30}))
-    with pytest.raises(ConfigError, match="with covariates"):
+    with pytest.raises(ModelError, match="without the attribute 'odd'"):
         track(explained, log, until="2021-03-03")
 
 

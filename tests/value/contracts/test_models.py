@@ -10,10 +10,10 @@ from attrs import evolve
 
 from retention.domain import Contract
 from retention.errors import ConfigError, ModelError, RetentionError
+from retention.value.contracts.fitted import FittedContracts
 from retention.value.contracts.models import (
     BetaDiscreteWeibull,
     DiscreteWeibull,
-    FittedContracts,
     ShiftedBetaGeometric,
 )
 from retention.value.contracts.tenures import Tenures

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from retention.histories import Histories
 from retention.value.margins.credibility import Credibility
-from retention.value.margins.protocol import own_days
+from retention.value.margins.days import own_days
 
 
 def losses_and_gains(n, seed, *, mean=8.0, between=20.0, within=35.0, slope=0.0, days=None):

@@ -2,8 +2,6 @@
 
 import csv
 import gzip
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,21 +246,27 @@ def test_losses_that_were_not_fitted_widen_the_mean_of_the_base():
     assert product == pytest.approx(evolve(mixed, loss_error=0.0).moments(new, 16).product + mixed.loss_error**2)
 
 
-def test_days_to_come_are_those_of_the_integral_over_nu():
-    """Mean, mean square and mean product of two future days: fifty digits, _kernels/truth/gammagamma.py."""
-    truth = json.loads((Path(__file__).parents[2] / "_kernels" / "truth" / "gammagamma.json").read_text())
-    cases = [c for c in truth["hard"] if c["params"][1] > 1 and c["params"][0] * c["x"] + c["params"][1] > 2.5]
-    assert len(cases) > 15
-    for case in cases:
-        model = GammaGamma().at(**dict(zip("pqv", case["params"], strict=True)))
-        base = Histories.from_arrays(
-            frequency=[int(case["x"])], recency_days=[5.0], age_days=[9.0], margin_mean=[case["z"]]
-        )
-        moments = model.moments(base, 16)
-        assert model.margin_mean(base)[0] == pytest.approx(case["mean"], rel=1e-12)
-        assert moments.mean[0] == pytest.approx(case["mean"], rel=1e-12)
-        assert moments.product[0] == pytest.approx(case["product"], rel=1e-12)
-        assert moments.square[0] == pytest.approx(case["square"], rel=1e-12)
+@pytest.mark.parametrize(
+    ("p", "q", "v"), [(6.25, 3.74, 15.44), (0.05, 30.0, 4000.0), (80.0, 2.6, 3.0), (1.0, 4.0, 1.0)]
+)
+@pytest.mark.parametrize(("x", "z"), [(0, 0.0), (1, 22.35), (2, 0.01), (300, 18.0)])
+def test_days_to_come_are_those_of_the_integral_over_nu(p, q, v, x, z):
+    """Mean, mean square and mean product of two future days. The joint density of nu and what she showed is integrated
+    over log nu by the trapezoidal rule, which is exact to rounding for such a function."""
+    shape, rate = q + p * x, v + x * z
+    peak, width = np.log(shape / rate), 1 / np.sqrt(shape)
+    at = peak + width * np.linspace(-150, 150, 90_001)
+    with np.errstate(under="ignore", over="ignore"):
+        log_joint = shape * (at - peak) - rate * (np.exp(at) - np.exp(peak))
+        nu, weight = np.exp(at), np.exp(log_joint)
+    mean, product = (np.sum(weight * (p / nu) ** k) / np.sum(weight) for k in (1, 2))
+    model = GammaGamma().at(p=p, q=q, v=v)
+    base = Histories.from_arrays(frequency=[x], recency_days=[5.0 * (x > 0)], age_days=[9.0], margin_mean=[z])
+    moments = model.moments(base, 16)
+    assert model.margin_mean(base)[0] == pytest.approx(mean, rel=1e-11)
+    assert moments.mean[0] == pytest.approx(mean, rel=1e-11)
+    assert moments.product[0] == pytest.approx(product, rel=1e-11)
+    assert moments.square[0] == pytest.approx(product * (p + 1) / p, rel=1e-11)  # E y^2 = p (p + 1) / nu^2
 
 
 @given(
@@ -279,3 +283,90 @@ def test_no_parameters_and_no_customer_give_anything_but_numbers(p, q, v, x, z):
     if z > 0 or x == 0:
         exact = p * (v + x * z * (x > 0)) / (q - 1 + p * x)
         assert model.margin_mean(base)[0] == pytest.approx(exact, rel=1e-12)
+
+
+def shop_by_days(n, seed, p=5.0, q=4.0, v=30.0):
+    """Customers whose days are known one by one."""
+    rng = np.random.default_rng(seed)
+    x = rng.geometric(0.4, n)
+    day = rng.gamma(p, size=x.sum()) / np.repeat(rng.gamma(q, 1 / v, n), x)
+    who = np.repeat(np.arange(n), x)
+    total = np.bincount(who, day)
+    return Histories.from_arrays(
+        frequency=x, recency_days=x * 5.0, age_days=x * 5.0 + 100, margin=total, margin_mean=total / x,
+        margin_squares=np.bincount(who, day**2),
+    )  # fmt: skip
+
+
+def test_how_days_differ_tells_the_shape_far_more_exactly_than_means_do():
+    """Parameters within 4 errors (fails once in 5,000 seeds), and the error of p a quarter of that from means."""
+    base = shop_by_days(5_000, seed=31)
+    means, days = GammaGamma().fit(base), GammaGamma(by_days=True).fit(base)
+    for name, true in {"p": 5.0, "q": 4.0, "v": 30.0}.items():
+        assert abs(days.params[name] - true) < 4 * days.standard_errors[name]
+    assert days.standard_errors["p"] < 0.25 * means.standard_errors["p"]
+
+
+def test_over_repeated_shops_the_stated_error_of_the_shape_is_what_it_varies_by():
+    """60 shops of 400: standardised errors vary by 1 +- 0.09 around 0 +- 0.13; four of those either way."""
+    fits = [GammaGamma(by_days=True).fit(shop_by_days(400, seed)) for seed in range(60)]
+    z = np.array([(fitted.params["p"] - 5.0) / fitted.standard_errors["p"] for fitted in fits])
+    assert z.std() == pytest.approx(1.0, abs=0.37)
+    assert abs(z.mean()) < 0.52
+
+
+def test_without_known_days_the_two_likelihoods_are_one():
+    base = evolve(shop_by_days(300, seed=32), margin_squares=np.zeros(300))
+    assert GammaGamma(by_days=True).fit(base).params == GammaGamma().fit(base).params
+
+
+def test_a_customer_with_a_loss_among_her_days_is_read_by_her_mean():
+    base = shop_by_days(300, seed=33)
+    several = np.flatnonzero(base.frequency > 1)[:5]
+    squares = base.margin_squares.copy()
+    squares[several] = 9 * (base.frequency * base.margin_mean)[several] ** 2
+    mixed = GammaGamma(by_days=True).fit(evolve(base, margin_squares=squares))
+    assert any("5 customers show a loss among their days" in note for note in mixed.notes)
+    squares[several] = 0.0  # not known
+    assert mixed.params == GammaGamma(by_days=True).fit(evolve(base, margin_squares=squares)).params
+
+
+def test_days_all_alike_give_a_fit_that_says_what_it_is():
+    x = np.full(60, 3)
+    mean = np.linspace(5, 40, 60)
+    base = Histories.from_arrays(
+        frequency=x,
+        recency_days=x * 9.0,
+        age_days=x * 40.0,
+        margin=mean * 4,
+        margin_mean=mean,
+        margin_squares=3 * mean**2,
+    )
+    fitted = GammaGamma(by_days=True).fit(base)
+    assert np.all(np.isfinite(fitted.margin_mean(base)))
+    assert fitted.margin_mean(base) == pytest.approx(mean, rel=0.01)
+
+
+def test_on_the_music_shop_reading_days_mends_the_intervals(shared_data):
+    """Fitted on 39 weeks, asked for the mean order of the next 39: 90 % intervals of the classic fit, which finds days
+    more even than they are, hold about 80 %; with days they hold nearly what they say."""
+    path = shared_data("cdnow/cdnow_sample.csv.gz")
+    with gzip.open(path, "rt") as handle:
+        rows = list(csv.DictReader(handle))
+    log = TransactionLog.from_arrays(
+        customer_id=[r["sample_id"] for r in rows], at=[r["date"] for r in rows], revenue=[r["sales"] for r in rows]
+    )
+    then, later = (summarize(log, as_of=day, habits=False) for day in ("1997-09-30", "1998-06-30"))
+    again = later.frequency - then.frequency
+    held = again > 0
+    seen, count = (later.margin - then.margin)[held] / again[held], again[held]
+
+    def held_by(recipe):
+        fitted, rng = recipe.fit(then), np.random.default_rng(1)
+        own = fitted.draw_means(then[held], 400, rng)
+        drawn = fitted.draw_sums(own, np.broadcast_to(count, own.shape), rng) / count
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        return float(np.mean((seen >= low) & (seen <= high)))
+
+    assert held_by(GammaGamma()) < 0.84
+    assert 0.86 < held_by(GammaGamma(by_days=True)) < 0.94

@@ -7,22 +7,26 @@ import json
 import numpy as np
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retention.errors import ModelError
 from retention.histories import Histories, summarize
 from retention.records import TransactionLog
 from retention.value.margins.auto import AutoMargin
 from retention.value.margins.credibility import Credibility
+from retention.value.margins.days import own_days
 from retention.value.margins.dependence import dependence
 from retention.value.margins.gammagamma import GammaGamma
-from retention.value.margins.protocol import FittedMargin, MarginModel, margin_from_dict, margin_model, own_days
+from retention.value.margins.named import margin_from_dict, margin_model
+from retention.value.margins.protocol import FittedMargin, MarginModel
 
 RECIPES = [
     pytest.param(model(first=first, by_rate=by_rate), id=f"{model.__name__}{'-first' * first}{'-by-rate' * by_rate}")
     for model in (GammaGamma, Credibility)
     for first in (False, True)
     for by_rate in (False, True)
-]
+] + [pytest.param(GammaGamma(first=True, by_rate=True, by_days=True), id="GammaGamma-first-by-rate-by-days")]
 
 
 def shop(n, seed, *, correlation=0.0, returns=0.0):
@@ -108,6 +112,55 @@ def test_a_row_of_weight_two_is_two_customers(recipe):
     assert weighed.log_likelihood == pytest.approx(repeated.log_likelihood, rel=1e-10)
     assert dict(weighed.standard_errors) == pytest.approx(dict(repeated.standard_errors), rel=1e-6)
     assert weighed.margin_mean(base, log_rate) == pytest.approx(repeated.margin_mean(base, log_rate), rel=1e-7)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from([3.0, 8.0, 8.5, 20.0, 45.0])), min_size=1, max_size=9),
+    st.lists(st.integers(1, 4), min_size=9, max_size=9),
+    st.booleans(),
+)
+@settings(max_examples=8)
+def test_a_row_of_weight_k_is_k_customers_in_any_small_base(shown, weights, loss):
+    """The choice, its reason, the numbers and the bands of dependence, with ties among the rows."""
+    x, mean = (np.array(part) for part in zip(*shown, strict=True))
+    weight = np.array(weights[: len(x)], dtype=np.float64)
+    rates = np.log(x + 0.5)
+    mean = np.where(x > 0, mean, 0.0)
+    if loss:
+        mean[0] = -mean[0]
+    rows = np.repeat(np.arange(len(x)), weight.astype(int))
+
+    def base(of):
+        return Histories.from_arrays(
+            frequency=x[of], recency_days=5.0 * x[of], age_days=np.full(len(of), 60.0), margin=(mean * (x + 1))[of],
+            margin_mean=mean[of],
+        )  # fmt: skip
+
+    few, all_of_them = base(np.arange(len(x))), base(rows)
+    for recipe in (GammaGamma(by_rate=True), Credibility(), AutoMargin(first=True)):
+        one, other = recipe.fit(few, rates, weight), recipe.fit(all_of_them, rates[rows])
+        assert one.name == other.name
+        assert one.margin_mean(few, rates) == pytest.approx(other.margin_mean(few, rates), rel=1e-5)
+        assert len(one.notes) == len(other.notes)
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-7, abs=1e-7)
+    one, other = dependence(few, rates, weight=weight), dependence(all_of_them, rates[rows])
+    for name in ("slope", "standard_error", "p_value", "effect", "effect_low", "effect_high"):
+        expected = getattr(other, name)
+        assert getattr(one, name) == pytest.approx(expected, rel=1e-5, abs=1e-9, nan_ok=True), name
+    for name in ("customers", "log_rate", "margin_mean", "margin_error"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-6, abs=1e-9), name
+    assert one.customers.tolist() == np.round(one.customers).tolist()
+
+
+def test_the_choice_weighs_rows_as_customers():
+    """A base of few rows with much weight gets its trial; dealt by row, a fold would hold every copy of a row."""
+    base, _, log_rate = shop(400, seed=16, correlation=0.2)
+    weight = np.random.default_rng(1).integers(1, 4, len(base)).astype(float)
+    rows = np.repeat(np.arange(len(base)), weight.astype(int))
+    one, other = AutoMargin().fit(base, log_rate, weight), AutoMargin().fit(base[rows], log_rate[rows])
+    assert one.name == other.name
+    assert one.notes == other.notes
+    assert dict(one.params) == pytest.approx(dict(other.params), rel=1e-7)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -153,3 +153,20 @@ def test_an_impossible_k_is_one_clear_error(k):
 def test_parameters_without_a_k_are_refused():
     with pytest.raises(ConfigError, match="without a k"):
         MBGCNBD().at(**PAPER)
+
+
+def test_many_customers_are_put_on_nodes_and_the_draws_are_the_same(monkeypatch):
+    """Their gaps add the same to every likelihood, whatever the parameters."""
+    from retention.value.purchases import draws
+
+    made = simulated(2, PAPER.values(), 3_000, seed=8)
+    last = np.rint(made.recency_days).clip(made.frequency)
+    spread = np.arange(3_000) % 90
+    base = Histories.from_arrays(
+        frequency=made.frequency, recency_days=last, age_days=made.age_days + spread, gap_log_sum=made.gap_log_sum
+    )
+    exact = MBGCNBD(k=2).posterior(base, draws=200, seed=3)
+    monkeypatch.setattr(draws, "_COMPRESS", 100)
+    quick = MBGCNBD(k=2).posterior(base, draws=200, seed=3)
+    assert (exact.compressed, quick.compressed) == (False, True)
+    assert np.log(quick.draws).mean(axis=0) == pytest.approx(np.log(exact.draws).mean(axis=0), abs=0.01)

@@ -9,7 +9,7 @@ import pytest
 from retention.errors import ConfigError, ModelError, RetentionError
 from retention.histories import Histories
 from retention.value import BGNBD, MBGNBD, NBD, FittedPurchases, ParetoNBD
-from retention.value.purchases.explained import _total
+from retention.value.purchases.explained import explained
 
 TRUTH = {"bg-nbd": (0.6, 6.0, 0.8, 2.5), "mbg-nbd": (0.6, 6.0, 0.8, 2.5), "pareto-nbd": (0.6, 8.0, 0.6, 10.0)}
 WEB, AGE, SHOP = 0.5, 0.02, 0.6  # planted: on the log rate of web customers, per year of age, on leaving of shoppers
@@ -48,25 +48,104 @@ def test_planted_effects_are_found_within_their_standard_errors(kind):
     assert fitted.params["rate:age"] > 3 * fitted.standard_errors["rate:age"]
 
 
+@pytest.mark.parametrize("kinds", [3, 60], ids=["merged", "one by one"])
 @pytest.mark.parametrize("kind", [BGNBD, ParetoNBD])
-def test_the_derivatives_are_those_of_the_value(kind):
+def test_the_derivatives_are_those_of_the_value(kind, kinds):
+    """Three combinations of attributes are three small bases; sixty of sixty are rows of their own."""
     model = kind()
     base = world(model, 60, 3)
     rows, rng = model.rows(base).scaled(7.0), np.random.default_rng(1)
-    Z, w = rng.standard_normal((60, 3)), rng.integers(1, 4, 60).astype(float)
+    Z, w = rng.standard_normal((kinds, 3))[np.arange(60) % kinds], rng.integers(1, 4, 60).astype(float)
     theta = np.concatenate([np.log(TRUTH[model.name]), [0.3, -0.2, 0.1]])
     names = model.kernel().names
-    moved = [names.index("alpha"), names.index("alpha"), names.index(model.DROPOUT[0])]
-    signs = [-1, -1, model.DROPOUT[1]]
+    moves = ((names.index("alpha"), -1), (names.index("alpha"), -1), (names.index(model.DROPOUT[0]), model.DROPOUT[1]))
+    whole = explained(model.kernel(), moves, rows, Z, w)
+    assert len(whole.groups) == (3 if kinds == 3 else 1)
 
-    def at(point):
-        return _total(model.kernel(), point, rows, Z, w, moved, signs)
-
-    value, gradient, hessian = at(theta)
+    value, gradient, hessian = whole.total(theta)
+    own = [np.full(60, value) for value in theta[:4]]
+    for j, (moved, sign) in enumerate(moves):
+        own[moved] = own[moved] + sign * theta[4 + j] * Z[:, j]
+    each = model.kernel().log_likelihoods([np.exp(values) for values in own], rows)
+    assert value == pytest.approx(float(w @ each), rel=1e-12)
+    points = theta + np.array([np.zeros(7), np.linspace(-0.1, 0.1, 7)])
+    assert whole.values(points) == pytest.approx([whole.total(point)[0] for point in points], rel=1e-12)
     for i, e in enumerate(np.eye(7) * 1e-5):
-        up, down = at(theta + e), at(theta - e)
+        up, down = whole.total(theta + e), whole.total(theta - e)
         assert gradient[i] == pytest.approx((up[0] - down[0]) / 2e-5, rel=1e-6, abs=1e-6 * abs(value))
         assert hessian[i] == pytest.approx((up[1] - down[1]) / 2e-5, rel=1e-5, abs=1e-6 * abs(value))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BGNBD, ParetoNBD])
+def test_nine_in_ten_intervals_of_a_posterior_hold_the_planted_coefficient(kind):
+    """60 bases of 300, five coefficients each: 300 intervals of 90 %, the five of a base nearly independent. Standard
+    error 1.8 %; 84 to 96 % is asked, which a right posterior misses once in a thousand."""
+    planted = {"rate:channel=web": WEB, "rate:channel=shop": 0.0, "rate:age": AGE}
+    planted |= {"dropout:channel=shop": SHOP, "dropout:channel=web": 0.0}
+    held = []
+    for seed in range(60):
+        model = kind(rate=["channel", "age"], dropout=["channel"])
+        told = model.posterior(world(kind(), 300, (31, seed)), draws=300, seed=seed).summary()
+        held.append([told[name]["q05"] < true < told[name]["q95"] for name, true in planted.items()])
+    assert 0.84 < np.mean(held) < 0.96, np.mean(held, axis=0)
+
+
+def test_a_posterior_with_covariates_tells_parameters_and_coefficients_as_the_fit_does():
+    """1,000 customers: each mean within half a standard deviation of the maximum, each spread within 30 % of the
+    standard error (500 effective draws know it to 3 %, the rest is skewness)."""
+    base = world(BGNBD(), 1_000, 3)
+    model = BGNBD(rate=["channel", "age"])
+    posterior = model.posterior(base, draws=600, seed=2)
+    fitted = posterior.fitted
+    assert posterior.names == tuple(name for name in fitted.params if name not in ("p", "q", "v"))
+    for name, told in posterior.summary().items():
+        if name.startswith("rate"):
+            assert abs(told["mean"] - fitted.params[name]) < 0.5 * fitted.standard_errors[name], name
+            assert told["sd"] == pytest.approx(fitted.standard_errors[name], rel=0.3), name
+    assert posterior.k_hat < 0.7 or posterior.method == "ensemble"
+    assert posterior.ess > 100
+    assert "rate:channel=web" in repr(posterior)
+    assert posterior.plot(names=("rate:channel=shop", "alpha")).get_xscale() == "linear"
+
+
+def test_what_a_posterior_with_covariates_says_is_said_of_each_customer_with_her_own():
+    """Draws that are all the same point: every answer is that of the fitted model at that point."""
+    base = priced(world(BGNBD(), 300, 6))
+    posterior = BGNBD(rate=["channel", "age"], dropout=["channel"]).posterior(base, draws=200, seed=1)
+    fitted = posterior.fitted
+    point = np.array([fitted.params[name] for name in posterior.names])
+    sure = attrs.evolve(posterior, draws=np.tile(point, (200, 1)))
+    assert sure.purchase_probabilities(base, 100, 3) == pytest.approx(
+        fitted.purchase_probabilities(base, 100, 3), rel=1e-9
+    )
+    told = sure.predict(base, horizon_days=100, draws=400, seed=3)
+    assert told.p_alive == pytest.approx(fitted.p_alive(base), rel=1e-9)
+    expected = fitted.expected_purchases(base, 100)
+    assert told.purchases.sum() == pytest.approx(expected.sum(), rel=0.02)
+    for channel in ("web", "shop"):
+        mine = base.attributes["channel"] == channel
+        assert told.purchases[mine].sum() == pytest.approx(expected[mine].sum(), rel=0.04)
+    assert told.value.sum() > 0
+    worth = posterior.value(base, horizon_days=100, discount_rate=0.1)
+    assert np.all(worth.value_low <= worth.value_high)
+    assert posterior.check(base).p_value.min() > 0.002
+
+
+@pytest.mark.slow
+def test_a_large_base_with_few_combinations_of_attributes_is_put_on_nodes(monkeypatch):
+    """40,000 customers of three channels: the posterior of the nodes is that of the customers."""
+    from retention.value.purchases import draws as module
+
+    base = world(BGNBD(), 40_000, 8)
+    model = BGNBD(rate=["channel"])
+    short = model.posterior(base, draws=300, seed=1)
+    monkeypatch.setattr(module, "_COMPRESS", 10**9)
+    exact = model.posterior(base, draws=300, seed=1)
+    assert (short.compressed, exact.compressed) == (True, False)
+    for name, told in exact.summary().items():
+        assert abs(short.summary()[name]["mean"] - told["mean"]) < 0.2 * told["sd"], name
+        assert short.summary()[name]["sd"] == pytest.approx(told["sd"], rel=0.2), name
 
 
 def test_a_customer_is_forecast_with_the_parameters_that_her_attributes_give_her():

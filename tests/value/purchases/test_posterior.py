@@ -3,13 +3,14 @@
 import attrs
 import numpy as np
 import pytest
+from scipy.special import ndtri
 from scipy.stats import chi2
 
 from retention.errors import ConfigError, ModelError
 from retention.histories import Histories
 from retention.value import BGNBD, MBGNBD, FittedPurchases
+from retention.value.purchases.draws import sample_posterior
 from retention.value.purchases.model import PurchaseModel, _descendants
-from retention.value.purchases.posterior import sample_posterior
 
 MODELS = {model.NAME: model for model in _descendants(PurchaseModel)}
 
@@ -30,41 +31,60 @@ def world(model, n, seed, params=None):
     return kernel.simulate(params, T, rng), np.array(params), rng
 
 
-SIMULATED = [name for name in ("bg-nbd", "mbg-nbd", "pareto-nbd", "nbd", "bg-bb") if name in MODELS]
+K = {"bg-cnbd-k": {"k": 2}, "mbg-cnbd-k": {"k": 3}}  # a prior of k does not exist: it is given
+FAST = ["bg-nbd", "mbg-nbd", "pareto-nbd", "nbd", "bg-bb", "bg-cnbd-k", "mbg-cnbd-k"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SIMULATED)
-def test_simulation_based_calibration(name):
-    """Parameters from the prior, 500 customers from the parameters, draws from the posterior: the rank of the truth
-    among the draws is uniform (Talts et al. 2018). 200 replications, chi-square on ten bins for each parameter, at a
-    level of 0.001 each: a right sampler fails once in 250 seeds."""
-    plain = MODELS[name]()
+def ranks_of_the_truth(name, replications, customers):
+    """Parameters from a prior, customers from the parameters, draws from the posterior: the share below the truth."""
+    kind, options = MODELS[name], K.get(name, {})
+    plain = kind(**options)
     kernel, factor = plain.kernel(), 1.7
     unit = plain.time_unit_days
     middle = np.array([plain.CENTER[n] * 26.0**power for n, power in zip(kernel.names, kernel.time_power, strict=True)])
-    prior = {n: (float(m), factor) for n, m in zip(kernel.names, middle, strict=True)}
-    model = MODELS[name](prior=prior)
-    ranks = np.empty((200, len(middle)))
-    for i in range(len(ranks)):
+    model = kind(**options, prior={n: (float(m), factor) for n, m in zip(kernel.names, middle, strict=True)})
+    ranks = np.empty((replications, len(middle)))
+    for i in range(replications):
         rng = np.random.default_rng((77, i))
         truth = middle * np.exp(np.log(factor) * rng.standard_normal(len(middle)))
-        T = rng.integers(*((5, 13) if kernel.discrete else (20, 60)), 500).astype(float)
+        T = rng.integers(*((5, 13) if kernel.discrete else (20, 60)), customers).astype(float)
         posterior = model.posterior(base_of(kernel.simulate(truth, T, rng), unit), draws=250, seed=i)
+        assert np.all(posterior.k_hat <= 0.7 or posterior.method == "ensemble")
         ranks[i] = np.mean(posterior.draws < truth, axis=0)
-    for j, parameter in enumerate(kernel.names):
+    return kernel.names, ranks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAST)
+def test_simulation_based_calibration(name):
+    """The rank of the truth among the draws is uniform (Talts et al. 2018). 200 replications of 500 customers,
+    chi-square on ten bins for each parameter, at a level of 0.001 each: a right sampler fails once in 250 seeds."""
+    names, ranks = ranks_of_the_truth(name, 200, 500)
+    for j, parameter in enumerate(names):
         counts = np.bincount(np.minimum((ranks[:, j] * 10).astype(int), 9), minlength=10)
         statistic = float(np.sum((counts - 20.0) ** 2 / 20.0))
         assert statistic < chi2.ppf(0.999, 9), (parameter, counts.tolist())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "bases"), [(50, 60), (500, 8)])
-@pytest.mark.parametrize("name", SIMULATED)
-def test_nine_in_ten_purchase_counts_lie_in_their_interval(name, n, bases):
-    """Counts are whole, so the interval is the randomised one: P(X < x) + V P(X = x) between 5 and 95 %. 3,000 or
-    4,000 customers in all; the standard error of the coverage is 0.6 %, and 87 to 93 % is asked."""
-    model = MODELS[name]()
+@pytest.mark.parametrize(("name", "replications", "customers"), [("ggompertz-nbd", 40, 500), ("pareto-ggg", 10, 250)])
+def test_simulation_based_calibration_of_the_costly_models(name, replications, customers):
+    """Few replications, so ranks as normal scores, each parameter's mean and sum of squares against normal and
+    chi-square, 0.001 each: a right sampler fails once in 100 seeds. With 40 replications nine in ten biases of 0.7
+    posterior standard deviations are seen, and of posteriors with 0.6 of the right width; with 10 only those of 1.4
+    and of 0.4: enough for a wrong prior, unit or Jacobian. `benchmarks/calibration.py --posteriors 200` makes 200."""
+    names, ranks = ranks_of_the_truth(name, replications, customers)
+    scores = ndtri((250 * ranks + 0.5) / 251)
+    for j, parameter in enumerate(names):
+        assert abs(scores[:, j].mean()) * np.sqrt(replications) < 3.3, (parameter, ranks[:, j].round(2).tolist())
+        squares = float(np.sum(scores[:, j] ** 2))
+        assert chi2.ppf(0.0005, replications) < squares < chi2.ppf(0.9995, replications), (parameter, squares)
+
+
+def share_held(name, n, bases):
+    """Of customers of worlds of n, how many buy as often as their interval says. Counts are whole, so the interval is
+    the randomised one: P(X < x) + V P(X = x) between 5 and 95 %."""
+    model = MODELS[name](**K.get(name, {}))
     kernel = model.kernel()
     horizon = 6.0 if kernel.discrete else 26.0
     held = []
@@ -78,7 +98,27 @@ def test_nine_in_ten_purchase_counts_lie_in_their_interval(name, n, bases):
         below = np.cumsum(chances, axis=1)[np.arange(n), seen]
         u = below - rng.random(n) * chances[np.arange(n), seen]
         held.append(np.mean((u > 0.05) & (u < 0.95)))
-    assert 0.87 < np.mean(held) < 0.93
+    return np.mean(held)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "bases"), [(50, 60), (500, 8)])
+@pytest.mark.parametrize("name", FAST)
+def test_nine_in_ten_purchase_counts_lie_in_their_interval(name, n, bases):
+    """3,000 or 4,000 customers in all; the standard error of the coverage is 0.6 %, and 87 to 93 % is asked."""
+    assert 0.87 < share_held(name, n, bases) < 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "n", "bases"),
+    [("ggompertz-nbd", 50, 30), ("ggompertz-nbd", 500, 3), ("pareto-ggg", 50, 8), ("pareto-ggg", 500, 1)],
+)
+def test_nine_in_ten_purchase_counts_lie_in_their_interval_of_costly_models(name, n, bases):
+    """Of 1,500 customers the coverage has a standard error of 0.8 %, and 87 to 93 % is asked; of the 400 or 500 of
+    Pareto/GGG one of 1.4 %, and three of them are allowed."""
+    allowed = max(0.03, 3 * np.sqrt(0.09 / (n * bases)))
+    assert abs(share_held(name, n, bases) - 0.9) < allowed
 
 
 @pytest.mark.slow
@@ -124,7 +164,7 @@ def test_importance_sampling_agrees_with_a_long_walk():
 
     start = np.log(posterior.draws[:64] / unit)
     walked = walk(height, start, np.random.default_rng(3), warm_up=300, steps=1_500)
-    assert walked.r_hat < 1.05
+    assert walked.r_hat < 1.02
     reference = walked.draws.reshape(-1, 4)
     ours = np.log(posterior.draws / unit)
     spread = reference.std(axis=0)
@@ -145,14 +185,14 @@ def test_a_handful_of_customers_gets_a_sampler_that_admits_it():
 
 def test_the_fallback_gives_the_same_posterior_as_importance_sampling(monkeypatch):
     """300 customers, both ways; means within a third of a standard deviation (500 effective draws each)."""
-    from retention.value.purchases import posterior as module
+    from retention.value import sampling as module
 
     base = base_of(world(BGNBD(), 300, 8)[0])
     one = BGNBD().posterior(base, draws=1_000, seed=1)
-    monkeypatch.setattr(module, "_UNTRUSTED", -np.inf)
+    monkeypatch.setattr(module, "UNTRUSTED", -np.inf)
     other = BGNBD().posterior(base, draws=1_000, seed=1)
     assert (one.method, other.method) == ("psis", "ensemble")
-    assert other.r_hat < 1.1
+    assert other.r_hat < 1.02
     a, b = np.log(one.draws), np.log(other.draws)
     assert np.all(np.abs(a.mean(axis=0) - b.mean(axis=0)) < 0.33 * a.std(axis=0))
     assert b.std(axis=0) == pytest.approx(a.std(axis=0), rel=0.3)
@@ -216,32 +256,46 @@ def test_wrong_questions_are_one_clear_error():
         BGNBD().posterior(base, draws=100).predict(base, horizon_days=-1)
 
 
-def test_drawn_money_has_the_moments_that_the_margin_model_gives():
-    """n purchases of one customer: mean n m and mean square n s + n (n - 1) q, with m, s, q the mean of one, the mean
-    square of one and the mean product of two. 400,000 draws; each comparison fails by chance once in 2 million."""
-    from retention._kernels.purchases import Ahead
-    from retention.value import GammaGamma
-    from retention.value.purchases.posterior import _money
+class Sevens:
+    """A margin model in which every purchase day of every customer brings 7, and she would be expected to bring 5."""
 
-    hers = Histories.from_arrays(frequency=[2], recency_days=[60], age_days=[90], margin_mean=[20.0])
-    margin = GammaGamma().at(p=2.0, q=8.0, v=70.0)
-    moments = margin.moments(hers, 1)
-    copies = 400_000
-    many = type(moments)(*(np.repeat(value, copies) for value in moments))
-    for n in (1.0, 4.0):
-        counts = np.full(copies, n)
-        spend = _money(many, np.ones(copies, dtype=bool))
-        drawn = spend(Ahead(counts, counts, counts), True, np.random.default_rng(3))
-        m, s, q = (float(value[0]) for value in moments)
-        for seen, true in ((drawn, n * m), (drawn**2, n * s + n * (n - 1) * q)):
-            assert abs(seen.mean() - true) < 5 * seen.std() / np.sqrt(copies) + 1e-3 * true
+    def draw_means(self, histories, size, rng, log_rate=None):
+        return np.full((size, len(histories)), 5.0)
+
+    def draw_sums(self, own_means, counts, rng):
+        return counts * (own_means + 2.0)
+
+
+def test_predicted_money_is_what_the_margin_model_draws():
+    rows, _, _ = world(BGNBD(), 400, 3)
+    base = base_of(rows)
+    posterior = BGNBD().posterior(base, draws=200, seed=1)
+    posterior = attrs.evolve(posterior, fitted=attrs.evolve(posterior.fitted, margin=Sevens()))
+    asked = {"horizon_days": 200, "draws": 60}
+    seen, expected = posterior.predict(base, **asked), posterior.predict(base, **asked, chance=False)
+    assert seen.value == pytest.approx(7.0 * seen.purchases, rel=1e-12)
+    assert expected.value == pytest.approx(5.0 * expected.purchases, rel=1e-12)
+    later = posterior.predict(base, **asked, discount_rate=0.5)
+    assert 0.8 < later.value.sum() / seen.value.sum() < 0.95  # half a year at most, at 50 %
+
+
+def test_predicted_money_is_on_average_the_value_of_the_fit():
+    """2,000 customers: the sum over draws of the parameters against the sum at the maximum, within 5 %: parameters are
+    known to 3 %, and 200 draws of the sum's 4 % are known to 0.3 %."""
+    rows, _, _ = world(BGNBD(), 2_000, 3)
+    base = attrs.evolve(base_of(rows), margin_mean=np.where(rows.x > 0, 15.0 + rows.x % 7, 0.0))
+    posterior = BGNBD().posterior(base, draws=400, seed=1)
+    asked = {"horizon_days": 182, "discount_rate": 0.1}
+    worth = posterior.fitted.value(base, **asked).total()
+    for chance in (True, False):
+        assert posterior.predict(base, **asked, draws=200, chance=chance).value.sum() == pytest.approx(worth, rel=0.05)
 
 
 def test_a_bent_posterior_is_proposed_anew_before_the_sampler_takes_over(monkeypatch):
     """The s, beta ridge of Pareto/NBD: one proposal does not do, a few that learn from each other do, and agree with
     the sampler within a third of a standard deviation."""
     from retention.value import ParetoNBD
-    from retention.value.purchases import posterior as module
+    from retention.value import sampling as module
 
     base = base_of(world(ParetoNBD(), 300, 6)[0])
     learned = ParetoNBD().posterior(base, draws=1_000, seed=1)

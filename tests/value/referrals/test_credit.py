@@ -12,9 +12,11 @@ from retention.errors import ConfigError, ModelError
 from retention.frames.table import Provenance
 from retention.histories import Histories
 from retention.records import Referrals, read_referrals
-from retention.value.referrals.credit import ReferralCredits, credit_referrals
+from retention.value import BGNBD, ServingCosts, appraise
+from retention.value.referrals.credit import credit_referrals
 from retention.value.referrals.future import expected_referrals
 from retention.value.referrals.service import total_value
+from retention.value.referrals.tables import ReferralCredits
 from retention.value.valuation import Valuation
 
 
@@ -302,7 +304,9 @@ def test_friends_who_fare_alike_leave_more_doubt_than_friends_who_do_not():
 
 @pytest.mark.parametrize(("shape", "friends"), [(1.0, 3), (1.0, 12), (4.0, 3), (4.0, 30)])
 def test_nine_in_ten_intervals_hold_what_the_friends_really_bring(shape, friends):
-    """Gamma-distributed values with exact bounds. 4,000 draws: a standard error of 0.5 points; bounds at 3 points."""
+    """Gamma-distributed values with exact bounds, from which their spread is guessed. The sum's bounds lie half-way
+    between those of a gamma and of a log-normal, so 86 to 91 % are expected. 4,000 draws: a standard error of 0.5
+    points, two of them allowed below and four above."""
     from scipy.stats import gamma
 
     mean = 60.0
@@ -312,15 +316,16 @@ def test_nine_in_ten_intervals_hold_what_the_friends_really_bring(shape, friends
     crv = credit_referrals(worth, star, type_one_share=1.0, acquisition_cost=0)
     real = np.random.default_rng(7).gamma(shape, mean / shape, (4000, friends)).sum(axis=1)
     held = np.mean((real >= crv.crv_low[0]) & (real <= crv.crv_high[0]))
-    assert 0.87 < held < 0.93
+    assert 0.85 < held < 0.93
 
 
 @pytest.mark.parametrize(("purchases", "friends"), [(0.1, 5), (0.1, 40), (0.4, 3), (0.4, 12), (2.0, 5)])
 def test_intervals_hold_for_friends_who_most_likely_buy_nothing(purchases, friends):
-    """A Poisson number of exponential purchases, whose exact upper bound is often 0. 4,000 draws: a standard error of
-    0.5 points. A sum that is 0 with a probability above 5 % cannot be cut at 90 %, so the interval holds more."""
+    """A Poisson number of exponential purchases, guessed from bounds of which the upper one is often 0, which is rough:
+    90 % intervals hold at least 85 %. 4,000 draws: a standard error of 0.5 points, four of them allowed. A sum that is
+    0 with a probability above 5 % cannot be cut at 90 %, so the interval holds more."""
     rng = np.random.default_rng(5)
-    real = rng.poisson(purchases, (200_000,))
+    real = rng.poisson(purchases, 200_000)
     one = np.where(real > 0, rng.gamma(np.maximum(real, 1), 50.0), 0.0)
     low, high = np.quantile(one, [0.05, 0.95])
     mean = 50.0 * purchases
@@ -329,8 +334,57 @@ def test_intervals_hold_for_friends_who_most_likely_buy_nothing(purchases, frien
     crv = credit_referrals(worth, star, type_one_share=1.0, acquisition_cost=0)
     sums = rng.choice(one, (4000, friends)).sum(axis=1)
     assert np.mean(sums > crv.crv_high[0]) < 0.08
-    assert np.mean(sums < crv.crv_low[0]) < 0.08
-    assert np.mean((sums >= crv.crv_low[0]) & (sums <= crv.crv_high[0])) > 0.87
+    assert np.mean((sums >= crv.crv_low[0]) & (sums <= crv.crv_high[0])) > 0.83
+
+
+@pytest.fixture(scope="module", params=["now and then", "often"])
+def newcomer(request):
+    """A model, and 100,000 futures of a customer two months after her first purchase, simulated from the story that
+    the model tells and not by its code: discounted margin of a year."""
+    rates = {"now and then": (0.243, 4.414, 0.793, 2.426), "often": (1.5, 20.0, 0.5, 3.0)}[request.param]
+    (r, alpha, a, b), (p, q, v) = rates, (6.25, 3.74, 15.44)
+    rng, n, age, horizon = np.random.default_rng(17), 100_000, 60.0, 365.0
+    rate = rng.gamma(r, 1 / (alpha + age / 7), n) / 7  # silent so far, and nobody leaves before a repeat purchase
+    leave, size = rng.beta(a, b, n), rng.gamma(q, 1 / v, n)
+    day, worth, there = np.zeros(n), np.zeros(n), np.arange(n)
+    while len(there):
+        day[there] += rng.exponential(1 / np.maximum(rate[there], 1e-300))
+        there = there[day[there] <= horizon]
+        worth[there] += 1.1 ** (-day[there] / 365) * rng.gamma(p, 1 / size[there])
+        there = there[rng.random(len(there)) >= leave[there]]
+    return BGNBD().at(r=r, alpha=alpha, a=a, b=b, p=p, q=q, v=v), worth
+
+
+@pytest.mark.parametrize("saved", [0.0, 20.0])
+@pytest.mark.parametrize("friends", [1, 2, 5, 20])
+def test_nine_in_ten_intervals_hold_what_newcomers_bring(newcomer, friends, saved):
+    """Each bound fails with 5 %, which 20,000 sums tell to 0.15 points (standard error); 3 points are allowed for what
+    moments do not say. Where more than 5 % of the sums are nothing at all no lower bound can fail, and the interval
+    holds 95 %."""
+    model, worth = newcomer
+    everyone = Histories.from_arrays(
+        frequency=[0] * friends, recency_days=[0] * friends, age_days=[60] * friends, margin_mean=[0] * friends,
+        customer_id=[str(i + 1) for i in range(friends)],
+    )  # fmt: skip
+    share = 0.5 if saved else 1.0
+    hers = credit_referrals(
+        model.value(everyone, horizon_days=365, discount_rate=0.10),
+        brought([(0, i + 1) for i in range(friends)]), type_one_share=share, acquisition_cost=saved,
+    ).customer("0")  # fmt: skip
+    one = share * worth + (1 - share) * np.minimum(worth, saved)
+    sums = np.random.default_rng(3).choice(one, (20_000, friends)).sum(axis=1)
+    assert hers["crv_mean"] == pytest.approx(sums.mean(), rel=0.06)
+    assert hers["crv_sd"] == pytest.approx(sums.std(), rel=0.1)
+    nothing = np.mean(sums == 0)
+    assert hers["p_silent"] == pytest.approx(nothing, abs=0.015)
+    assert 0.02 < np.mean(sums > hers["crv_high"]) < 0.08
+    held = np.mean((sums >= hers["crv_low"]) & (sums <= hers["crv_high"]))
+    if nothing > 0.06:
+        assert hers["crv_low"] == 0
+        assert 0.94 < held < 0.975
+    else:
+        assert 0.02 < np.mean(sums < hers["crv_low"]) < 0.08
+        assert 0.87 < held < 0.94
 
 
 def test_a_value_without_horizon_is_credited_like_any_other():
@@ -440,3 +494,49 @@ def test_a_base_where_nobody_has_referred_is_held_able_to_and_the_gone_are_not()
         expected_referrals(histories[:3], worth, Referrals.none())
     with pytest.raises(ConfigError, match="horizon"):
         expected_referrals(histories, worth, Referrals.none(), horizon_days=0)
+
+
+# ---- net values and bounds without chance
+
+
+def test_sums_of_net_values_are_never_better_than_upkeep_if_nobody_buys():
+    """Letters cost the same whoever buys: with nobody buying, her newcomers are worth less than nothing, and the lower
+    bound says by how much."""
+    friends = 3
+    base = Histories.from_arrays(
+        frequency=[0] * friends, recency_days=[0] * friends, age_days=[200] * friends, margin_mean=[0] * friends,
+        customer_id=[str(i + 1) for i in range(friends)],
+    )  # fmt: skip
+    model = BGNBD().at(r=0.243, alpha=4.414, a=0.793, b=2.426, p=6.25, q=3.74, v=15.44)
+    net = appraise(base, model, costs=ServingCosts(contact=1), contacts_a_year={"post": 2})
+    upkeep = net.contacts.sum()
+    hers = credit_referrals(
+        net, brought([(0, i + 1) for i in range(friends)]), type_one_share=1.0, acquisition_cost=0
+    ).customer("0")
+    assert hers["crv_idle"] == pytest.approx(-upkeep)
+    assert hers["crv_low"] == pytest.approx(-upkeep)
+    assert hers["crv"] == pytest.approx(net.value.sum())
+    assert hers["crv_high"] > 0
+    gross = credit_referrals(
+        appraise(base, model), brought([(0, i + 1) for i in range(friends)]), type_one_share=1.0, acquisition_cost=0
+    ).customer("0")
+    assert hers["crv_high"] == pytest.approx(gross["crv_high"] - upkeep, rel=1e-6)
+
+
+def test_what_newcomers_can_be_expected_to_bring_is_surer_than_what_they_will():
+    friends = 10
+    base = Histories.from_arrays(
+        frequency=[0] * friends, recency_days=[0] * friends, age_days=[60] * friends, margin_mean=[0] * friends,
+        customer_id=[str(i + 1) for i in range(friends)],
+    )  # fmt: skip
+    model = BGNBD().at(r=0.243, alpha=4.414, a=0.793, b=2.426, p=6.25, q=3.74, v=15.44)
+    star = brought([(0, i + 1) for i in range(friends)])
+    seen, expected = (
+        credit_referrals(appraise(base, model, chance=chance), star, type_one_share=1.0, acquisition_cost=0).customer(
+            "0"
+        )
+        for chance in (True, False)
+    )
+    assert expected["crv"] == seen["crv"]
+    assert expected["p_silent"] == 0
+    assert seen["crv_low"] < expected["crv_low"] < expected["crv"] < expected["crv_high"] < seen["crv_high"]

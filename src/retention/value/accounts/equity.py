@@ -1,186 +1,23 @@
-"""The customer equity statement: from what the base was worth to what it is worth, by cause, to the cent."""
+"""From what the base was worth to what it is worth, by cause, to the cent."""
 
 import datetime as dt
 import math
-from collections.abc import Mapping
-from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
-from retention.errors import ConfigError, ModelError, RetentionError
-from retention.frames.drawing import axes
-from retention.frames.table import FloatColumn, IntColumn, Provenance, Table, TextColumn, column
+from retention.errors import ConfigError, ModelError
+from retention.frames.table import FloatColumn, IntColumn, Provenance
 from retention.histories import Histories
-from retention.lenses._showing import CAME, LEFT, THERE, grouped, html_table, money
 from retention.records.money import Amounts
+from retention.value.accounts.equity_result import LINES, MOVED, TIME, EquityCustomers, EquityStatement
+from retention.value.purchases.fitted import FittedPurchases
 from retention.value.valuation import FittedValueModel, Valuation
 
-__all__ = ["equity_statement", "EquityStatement", "EquityCustomers"]
+__all__ = ["equity_statement"]
 
-_TIME = ("discount unwound", "fell due", "horizon moved")
-_MOVED = ("acquired", "won back", "grown", "shrunk", "lost")
-_LINES = ("opening", *_TIME, *_MOVED, "repriced", "closing")
 _CENTS = 2
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class EquityCustomers(Table):
-    """One row for each customer of either base; ``opening + time + moved + repriced = closing``, to the cent."""
-
-    customer_id: TextColumn = column("who")
-    cause: TextColumn = column("acquired, won back, grown, shrunk, lost or unchanged")
-    opening: FloatColumn = column("value on the opening day", unit="money")
-    time: FloatColumn = column("what was to be expected to happen to it by the closing day", unit="money")
-    moved: FloatColumn = column("what her purchases and her silence changed beyond that", unit="money")
-    repriced: FloatColumn = column("what other parameters changed at the same history", unit="money")
-    closing: FloatColumn = column("value on the closing day", unit="money")
-    received: FloatColumn | None = column("margin that came in between", unit="money", optional=True)
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class EquityStatement(Table):
-    """One row a line of the statement, from ``opening`` to ``closing``; made by :func:`equity_statement`.
-
-    ``exact[line]`` holds the amounts as decimals: the lines between opening and closing sum to the change, to the
-    cent. ``customers`` has the same for each customer. ``bounds`` are those of ``"opening"``, ``"closing"`` and
-    ``"change"``, None where the model offers none. ``received`` and ``expected`` are the margin that the customers of
-    the opening base brought between the days, and what the opening model had expected of them (neither is discounted;
-    None if the bases carry no margins); ``received_from_new`` is that of the acquired.
-    """
-
-    key: ClassVar[str] = "line"
-
-    line: TextColumn = column("opening, a cause of change, or closing")
-    count: IntColumn = column("customers behind it", unit="count")
-    amount: FloatColumn = column("value, or change of value", unit="money")
-
-    customers: EquityCustomers
-    exact: Mapping[str, Decimal]
-    bounds: Mapping[str, tuple[float, float] | None]
-    received: Decimal | None
-    received_from_new: Decimal | None
-    expected: float | None
-    opened: dt.date
-    closed: dt.date
-    horizon_days: float
-    interval: float
-    gone_below: float
-    currency: str | None = None
-
-    def __attrs_post_init__(self) -> None:
-        Table.__attrs_post_init__(self)
-        if sum((self.exact[line] for line in _LINES[:-1]), Decimal(0)) != self.exact["closing"]:
-            raise RetentionError(
-                "an equity statement that does not balance",
-                rule="opening and all changes sum to closing, exactly",
-                remedy="report this: it is a mistake of this library",
-            )
-
-    @property
-    def change(self) -> Decimal:
-        """Closing less opening."""
-        return self.exact["closing"] - self.exact["opening"]
-
-    @property
-    def time(self) -> Decimal:
-        """What was to be expected to happen to the opening base: its three lines together."""
-        return sum((self.exact[line] for line in _TIME), Decimal(0))
-
-    @property
-    def surprise(self) -> Decimal:
-        """Won back, grown, shrunk and lost together: zero on average, if the opening model is right."""
-        return sum((self.exact[line] for line in _MOVED[1:]), Decimal(0))
-
-    def verdict(self) -> str:
-        """One sentence: how much it changed, how sure that is, and what weighs most."""
-        way = "rose" if self.change > 0 else "fell" if self.change < 0 else "stayed"
-        size = f"by {money(abs(self.change), self.currency)} to" if self.change else "at"
-        sure = self.bounds["change"]
-        between = "" if sure is None else f" (change {sure[0]:+,.0f} to {sure[1]:+,.0f}, {self.interval:.0%} interval)"
-        causes = {"time": self.time} | {line: self.exact[line] for line in (*_MOVED, "repriced")}
-        largest = sorted(causes, key=lambda cause: -abs(causes[cause]))[:3]
-        why = ", ".join(f"{cause} {causes[cause]:+,.2f}" for cause in largest if causes[cause])
-        said = f"Customer equity {way} {size} {money(self.exact['closing'], self.currency)}{between}"
-        return f"{said}; most of it: {why}." if why else f"{said}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; amounts as text, so that no digit is lost."""
-        return {
-            "lines": {line: str(self.exact[line]) for line in _LINES},
-            "count": dict(zip(self.line.tolist(), self.count.tolist(), strict=True)),
-            "bounds": {name: None if bounds is None else list(bounds) for name, bounds in self.bounds.items()},
-            "received": None if self.received is None else str(self.received),
-            "received_from_new": None if self.received_from_new is None else str(self.received_from_new),
-            "expected": self.expected,
-            "verdict": self.verdict(),
-        }
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the statement as a waterfall from opening to closing, with the bounds of both."""
-        ax = axes(ax, size=(8.0, 4.4))
-        bars = {"opening": self.exact["opening"], "time": self.time}
-        bars |= {line: self.exact[line] for line in (*_MOVED, "repriced", "closing")}
-        level, levels = 0.0, [0.0]
-        for place, (name, exact) in enumerate(bars.items()):
-            end, size = name in ("opening", "closing"), float(exact)
-            base = 0.0 if end else level
-            level = base + size
-            levels += [base, level]
-            colour = THERE if end else CAME if size >= 0 else LEFT
-            ax.bar(place, size, bottom=base, color=colour, width=0.7)
-            sure = self.bounds.get(name)
-            top = max(base, level)
-            if sure is not None:
-                reach = [[max(size - sure[0], 0.0)], [max(sure[1] - size, 0.0)]]
-                ax.errorbar(place, size, yerr=reach, color="0.15", capsize=4, linewidth=1.2)
-                top = max(top, sure[1])
-                levels.append(top)
-            if name != "closing":
-                ax.plot([place + 0.35, place + 0.65], [level, level], color="0.5", linewidth=0.8)
-            text = f"{size:,.0f}" if end or not size else f"{size:+,.0f}"
-            ax.annotate(text, (place, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8)
-        room = 0.1 * (max(levels) - min(levels)) or 1.0
-        ax.set_ylim(min(levels) - (room if min(levels) < 0 else 0), max(levels) + room)
-        ax.axhline(0, color="0.2", linewidth=0.8)
-        ax.set_xticks(range(len(bars)), [name.replace(" ", "\n") for name in bars])
-        ax.yaxis.set_major_formatter(grouped)
-        ax.set_ylabel(f"customer equity {self.currency or ''}".strip())
-        ax.set_title(f"Customer equity from {self.opened} to {self.closed}")
-        ax.spines[["top", "right"]].set_visible(False)
-        return ax
-
-    def _memo(self) -> list[str]:
-        """What stands below the line: cash is no part of the value of what is still to come."""
-        lines = []
-        for name, bounds in self.bounds.items():
-            if bounds is not None:
-                lines.append(f"{name}: {bounds[0]:,.0f} to {bounds[1]:,.0f} ({self.interval:.0%} interval)")
-        if self.received is not None and self.received_from_new is not None:
-            lines.append(
-                f"received in between: {money(self.received, self.currency)} from the opening base, of which "
-                f"{self.expected:,.2f} was expected; {money(self.received_from_new, self.currency)} from the acquired"
-            )
-        return lines
-
-    def __repr__(self) -> str:
-        lines = [f"<EquityStatement {self.opened} to {self.closed}: {self.verdict()}"]
-        lines.append(f"    {'':<18}{'customers':>12} {'value':>20}")
-        for line, count in zip(self.line.tolist(), self.count.tolist(), strict=True):
-            sign = {"opening": " ", "closing": "="}.get(line, "+")
-            lines.append(f"  {sign} {line:<18}{count:>12,} {money(self.exact[line], self.currency):>20}")
-        return "\n".join([*lines, *(f"  {text}" for text in self._memo())]) + ">"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (line, f"{count:,}", money(self.exact[line]))
-            for line, count in zip(self.line.tolist(), self.count.tolist(), strict=True)
-        ]
-        head = ("", "customers", f"value {self.currency or ''}".strip())
-        return html_table(self.verdict(), head, rows, notes=[*self._memo(), *self.provenance.notes])
 
 
 def equity_statement(
@@ -190,7 +27,6 @@ def equity_statement(
     opening_base: Histories,
     closing_base: Histories,
     opening_model: FittedValueModel,
-    closing_model: FittedValueModel | None = None,
     gone_below: float = 0.5,
 ) -> EquityStatement:
     """How customer equity went from one day to the other, by cause, so that the causes sum to the change.
@@ -220,9 +56,10 @@ def equity_statement(
     Values are rounded to the cent by largest remainder over the customers at each stage: each customer is within a
     cent, and customers, lines and the totals of both valuations agree exactly.
 
-    The bounds of opening and closing are the models' ``total_interval``, for the margin that will be realised. Those of
-    the change take the two as independent (Zou & Donner 2008, Statistics in Medicine 27, 1693-1702); they
-    share customers, parameters and days, so the interval is too wide rather than too narrow.
+    The bounds of opening and closing are the valuations' ``total_bounds``, of the margin that will be realised (None
+    where a model offers none, or where a valuation is a part of one). Those of the change take the two as independent
+    (Zou & Donner 2008, Statistics in Medicine 27, 1693-1702); they share customers, parameters and days, so the
+    interval is too wide rather than too narrow.
 
     Args:
         opening: valuation of ``opening_base`` by ``opening_model``.
@@ -230,7 +67,6 @@ def equity_statement(
         opening_base: the base on the opening day.
         closing_base: the base on the closing day.
         opening_model: the fitted model behind ``opening``.
-        closing_model: the fitted model behind ``closing``, for the bounds; without it they are None.
         gone_below: the P(alive) below which a customer counts as gone.
 
     Raises ConfigError if the four do not belong together, ModelError if a value is not finite.
@@ -250,10 +86,10 @@ def equity_statement(
         True
     """
     days = _checked(opening, closing, opening_base, closing_base, opening_model, gone_below)
-    question = {"discount_rate": opening.discount_rate, "interval": opening.interval}
-    due = opening_model.value(opening_base, horizon_days=days, **question)
-    through = opening_model.value(opening_base, horizon_days=days + opening.horizon_days, **question)
-    again = opening_model.value(closing_base, horizon_days=opening.horizon_days, **question)
+    due = _expected(opening_model, opening_base, days, opening.discount_rate)
+    through = _expected(opening_model, opening_base, days + opening.horizon_days, opening.discount_rate)
+    again = _expected(opening_model, closing_base, opening.horizon_days, opening.discount_rate)
+    still = opening_model.p_alive(closing_base)
     nearer = (1 + opening.discount_rate) ** (days / 365.0)
 
     who = np.union1d(opening.customer_id, closing.customer_id)
@@ -270,46 +106,44 @@ def equity_statement(
         for at, values in (
             (then, opening.value),
             (then, nearer * opening.value),
-            (then, nearer * (opening.value - due.value)),
-            (then, nearer * (through.value - due.value)),
-            (now, again.value),
+            (then, nearer * (opening.value - due)),
+            (then, nearer * (through - due)),
+            (now, again),
             (now, closing.value),
         )
     ]
     moved = stages[4] - stages[3]
     was = known & (spread(then, opening.p_alive) >= gone_below)
-    is_now = here & (spread(now, again.p_alive) >= gone_below)
+    is_now = here & (spread(now, still) >= gone_below)
     cause = np.select(
         [~known, was & ~is_now | ~here, ~was & is_now, moved > 0, moved < 0],
         ["acquired", "lost", "won back", "grown", "shrunk"],
         "unchanged",
     )
     changes = (after - before for before, after in pairwise(stages))
-    steps = dict(zip((*_TIME, "moved", "repriced"), changes, strict=True))
-    minor = {"opening": stages[0], **{line: steps[line] for line in _TIME}}
-    minor |= {line: np.where(cause == line, moved, 0) for line in _MOVED}
+    steps = dict(zip((*TIME, "moved", "repriced"), changes, strict=True))
+    minor = {"opening": stages[0], **{line: steps[line] for line in TIME}}
+    minor |= {line: np.where(cause == line, moved, 0) for line in MOVED}
     minor |= {"repriced": steps["repriced"], "closing": stages[5]}
-    behind = dict.fromkeys(("opening", *_TIME), known) | {line: cause == line for line in _MOVED}
+    behind = dict.fromkeys(("opening", *TIME), known) | {line: cause == line for line in MOVED}
     behind |= {"repriced": here, "closing": here}
-    exact = {line: Amounts(minor[line], _CENTS).total() for line in _LINES}
+    exact = {line: Amounts(minor[line], _CENTS).total() for line in LINES}
 
-    received = None
+    received = expected = None
     if np.any(opening_base.margin) or np.any(closing_base.margin):
         came = spread(now, closing_base.margin) - spread(then, opening_base.margin)
         received = np.zeros(len(who), dtype=np.int64)
         for part in (known, ~known):  # each has a total of its own
             received[part] = _cents(came[part])
+        expected = float(_expected(opening_model, opening_base, days, 0.0).sum())
     notes = list(_notes(opening_base, closing_base, known & ~here, received is not None, gone_below))
-    bounds: dict[str, tuple[float, float] | None] = {
-        "opening": _total_interval(opening_model, opening_base, opening),
-        "closing": None if closing_model is None else _total_interval(closing_model, closing_base, closing),
-    }
+    bounds = {"opening": opening.total_bounds, "closing": closing.total_bounds}
     if None in bounds.values():
-        notes.append("no interval: a model without total_interval, or no closing_model given")
+        notes.append("no interval: the total of a valuation has no bounds")
     return EquityStatement(
-        line=np.asarray(_LINES),
-        count=np.asarray([int(behind[line].sum()) for line in _LINES]),
-        amount=np.asarray([float(exact[line]) for line in _LINES]),
+        line=np.asarray(LINES),
+        count=np.asarray([int(behind[line].sum()) for line in LINES]),
+        amount=np.asarray([float(exact[line]) for line in LINES]),
         customers=EquityCustomers(
             customer_id=who,
             cause=cause,
@@ -325,7 +159,7 @@ def equity_statement(
         bounds=bounds | {"change": _difference(bounds["opening"], bounds["closing"], opening.total(), closing.total())},
         received=None if received is None else Amounts(received, _CENTS).total(known),
         received_from_new=None if received is None else Amounts(received, _CENTS).total(~known),
-        expected=None if received is None else float(due.expected_margin.sum()),
+        expected=expected,
         opened=_day(opening_base),
         closed=_day(closing_base),
         horizon_days=opening.horizon_days,
@@ -364,18 +198,11 @@ def _money(cents: IntColumn) -> FloatColumn:
     return Amounts(cents, _CENTS).to_float()
 
 
-def _total_interval(model: FittedValueModel, base: Histories, valuation: Valuation) -> tuple[float, float] | None:
-    """The bounds of the total, if the model offers them."""
-    rule = getattr(model, "total_interval", None)
-    if rule is None:
-        return None
-    low, high = rule(
-        base,
-        horizon_days=valuation.horizon_days,
-        discount_rate=valuation.discount_rate,
-        interval=valuation.interval,
-    )
-    return float(low), float(high)
+def _expected(model: FittedValueModel, base: Histories, days: float, rate: float) -> FloatColumn:
+    """Discounted margin expected of each customer; without bounds, where the model can do without."""
+    if isinstance(model, FittedPurchases):
+        return model.expected_value(base, horizon_days=days, discount_rate=rate)
+    return model.value(base, horizon_days=days, discount_rate=rate).value
 
 
 def _difference(
@@ -434,13 +261,8 @@ def _checked(
             remedy="pass the fitted model that opening was appraised with",
         )
     some = slice(0, 64)
-    told = model.value(
-        opening_base[some],
-        horizon_days=opening.horizon_days,
-        discount_rate=opening.discount_rate,
-        interval=opening.interval,
-    )
-    if not np.allclose(told.value, opening.value[some], rtol=1e-6, atol=1e-9):
+    told = _expected(model, opening_base[some], opening.horizon_days, opening.discount_rate)
+    if not np.allclose(told, opening.value[some], rtol=1e-6, atol=1e-9):
         raise ConfigError(
             "an opening_model that does not give the opening valuation",
             rule="the opening model is the one that made the opening valuation",

@@ -11,11 +11,12 @@ from retention.errors import ConfigError, ModelError
 from retention.frames.table import FloatColumn, IntColumn, Table, TextColumn, column
 from retention.histories import Histories
 from retention.records import TransactionLog
-from retention.value.choice.backtest import Difference, backtest, difference, verdict
+from retention.value.choice.backtest import backtest
+from retention.value.choice.scoring import Difference, difference, verdict
+from retention.value.estimate import IDENTIFIED
 from retention.value.margins.gammagamma import GammaGamma
 from retention.value.margins.protocol import MarginModel
 from retention.value.purchases.bgnbd import BGNBD, MBGNBD
-from retention.value.purchases.estimate import IDENTIFIED
 from retention.value.purchases.fitted import FittedPurchases
 from retention.value.purchases.model import PurchaseModel
 from retention.value.purchases.nbd import NBD

@@ -1,6 +1,7 @@
 """Tracking: how many repeat purchases a model says a base has made by each week, beside how many it has made."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from attrs import field, frozen
 from retention.domain.days import as_day
 from retention.errors import ConfigError
 from retention.frames.drawing import axes
-from retention.frames.table import BoolColumn, DayColumn, FloatColumn, Provenance, Table, column
+from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn, Provenance, Table, column
 from retention.histories import Histories, summarize
 from retention.records import TransactionLog
 from retention.value.purchases.fitted import FittedPurchases
@@ -77,6 +78,7 @@ def track(
     cut: str | dt.date | None = None,
     until: str | dt.date | None = None,
     step_days: int = 7,
+    prepare: Callable[[Histories], Histories] | None = None,
 ) -> Tracking:
     """Expected repeat purchases of a base over calendar time, beside the actual ones: does the model keep up?
 
@@ -84,18 +86,20 @@ def track(
     when she came, nothing of what *she* did since. Periods run from the day of the first purchase of all.
 
     Args:
-        fitted: a model with its parameters, without covariates.
+        fitted: a model with its parameters; one with covariates expects of every customer what her attributes say.
         base: the log, or histories with their ``first_at`` and as-of date; those know no actual course.
         cut: the last day that the fit knew. Who came later is not tracked, as the model has not seen her. None tracks
             all up to the as-of date of the histories or the end of the log.
         until: the last day; the end of the log, or the as-of date, if None. A period that is not over by then is left
             out.
         step_days: the length of a period; 7 are weeks, 1 days.
+        prepare: called with the histories made from a log, to attach the attributes of a model with covariates.
 
     Source: Fader and Hardie 2005, "Implementing the BG/NBD model for customer base analysis in Excel"; the tracking
     plots of Fader, Hardie and Lee 2005.
 
-    Raises ConfigError for a model with covariates, histories without dates, and spans without a whole period.
+    Raises ConfigError for histories without dates and spans without a whole period, ModelError for histories without
+    the attributes that a model with covariates asks for.
 
     Example:
         >>> from retention.value import BGNBD
@@ -105,12 +109,6 @@ def track(
         >>> weeks.actual.tolist(), weeks.expected.round(3).tolist()
         ([0.0, 1.0, 1.0], [0.077, 0.179, 0.275])
     """
-    if fitted.design is not None:
-        raise ConfigError(
-            f"tracking a {fitted.name} with covariates",
-            rule="the customers of a day are tracked as one, and are alike when they come",
-            remedy="fit it without covariates, or take sums of expected_purchases",
-        )
     if step_days != int(step_days) or step_days < 1:
         raise ConfigError(f"step_days={step_days!r}", rule="a period is one whole day or more", remedy="7 are weeks")
     known_to = None if cut is None else as_day(cut)
@@ -121,6 +119,7 @@ def track(
             raise ConfigError("tracking a log without a line", rule="somebody has come", remedy="give another log")
         last = base.day.max().item() if until is None else as_day(until)
         histories = summarize(base, as_of=last, habits=False)
+        histories = histories if prepare is None else prepare(histories)
     else:
         histories = base
         last = base.as_of if until is None else as_day(until)
@@ -142,7 +141,7 @@ def track(
             remedy="choose a later end or shorter steps",
         )
     ends = opened + np.timedelta64(1, "D") * (np.arange(1, periods + 1) * int(step_days) - 1)
-    expected = _expected(fitted, histories.first_at, ends)
+    expected = _expected(fitted, histories, ends)
     actual = None if log is None else _actual(log.until(last), histories, ends)
     return Tracking(
         day=ends,
@@ -162,21 +161,35 @@ def track(
     )  # fmt: skip
 
 
-def _expected(fitted: FittedPurchases, first: DayColumn, ends: DayColumn) -> FloatColumn:
+def _expected(fitted: FittedPurchases, histories: Histories, ends: DayColumn) -> FloatColumn:
     """The sum over customers of E[X(age)] at each end, where nobody has a negative age."""
-    days, counts = np.unique(first, return_counts=True)
+    days, day = np.unique(histories.first_at, return_inverse=True)
     ages = ((ends[:, None] - days[None, :]) // np.timedelta64(1, "D")).clip(0)
     distinct, which = np.unique(ages, return_inverse=True)
-    by_age = _by_age(fitted, distinct.astype(np.float64))
-    return np.asarray(np.einsum("td,d->t", by_age[which].reshape(ages.shape), counts.astype(np.float64)))
-
-
-def _by_age(fitted: FittedPurchases, ages: FloatColumn) -> FloatColumn:
-    """E[X(t)] at sorted distinct ages; a spline through some of them where it is as good."""
+    fresh, kind = _newcomers(fitted, histories)
 
     def exact(at: FloatColumn) -> FloatColumn:
-        return np.array([fitted.expected_new(float(age)) for age in at])
+        """A row an age, a column a first day: what is expected of all who came then."""
+        each = (fitted.expected_purchases(fresh, float(age))[kind] for age in at)
+        return np.stack([np.bincount(day, values, len(days)) for values in each])
 
+    by_age = _by_age(exact, distinct.astype(np.float64))
+    return np.asarray(by_age[which.reshape(ages.shape), np.arange(len(days))].sum(axis=1))
+
+
+def _newcomers(fitted: FittedPurchases, histories: Histories) -> tuple[Histories, IntColumn]:
+    """One newcomer of every kind that the model tells apart, and each customer's kind."""
+    first, kind = np.zeros(1, dtype=np.intp), np.zeros(len(histories), dtype=np.intp)
+    if fitted.design is not None:
+        _, first, kind = np.unique(fitted.design.matrix(histories), axis=0, return_index=True, return_inverse=True)
+    none = np.zeros(len(first))
+    fresh = Histories.from_arrays(frequency=none, recency_days=none, age_days=none)
+    known = {name: values[first] for name, values in histories.attributes.items()}
+    return fresh.with_attributes(known) if known else fresh, kind.reshape(-1)
+
+
+def _by_age(exact: Callable[[FloatColumn], FloatColumn], ages: FloatColumn) -> FloatColumn:
+    """E[X(t)] at sorted distinct ages; a spline through some of them where it is as good."""
     if len(ages) <= 2 * _KNOTS:
         return exact(ages)
     from scipy.interpolate import CubicSpline

@@ -10,9 +10,10 @@ from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.margins.credibility import Credibility, FittedCredibility
+from retention.value.margins.days import own_days
 from retention.value.margins.dependence import dependence
 from retention.value.margins.gammagamma import FittedGammaGamma, GammaGamma
-from retention.value.margins.protocol import own_days, weights_of
+from retention.value.weights import weights_of
 
 __all__ = ["AutoMargin"]
 
@@ -29,6 +30,8 @@ class AutoMargin:
     learned from the other four. The higher sum of log densities wins. Gamma-gamma gives a mean of zero or less no
     chance at all: where more than one customer in a hundred has one, credibility is chosen without a trial; below
     that they are left out of it.
+
+    Both models read how each customer's own days differ, where histories know it.
 
     If margins depend on frequency (:func:`~retention.value.dependence`) both models go by rates; if they
     are independent enough, or the data cannot tell, neither does. The notes of the fitted model say what was found.
@@ -76,26 +79,25 @@ class AutoMargin:
         if log_rate is not None:
             found = dependence(histories, log_rate, weight=weight, first=self.first)
             by_rate, said = found.verdict == "dependent", (f"margin: {found.sentence}",)
-        gamma = GammaGamma(first=self.first, by_rate=by_rate)
+        gamma = GammaGamma(first=self.first, by_rate=by_rate, by_days=True)
         normal = Credibility(first=self.first, by_rate=by_rate)
 
         seen = (days.number > 0) & (w > 0)
         lossy = float(w[seen & (days.mean <= 0)].sum()) / (float(w[seen].sum()) or 1.0)
         rows = np.flatnonzero(seen & (days.mean > 0))
+        many = round(float(w[rows].sum()))
         chosen: GammaGamma | Credibility = gamma
         if lossy > _LOSSY:
             chosen = normal
             why = f"{lossy:.1%} of the customers with a margin show a loss, which gamma-gamma cannot foretell"
-        elif len(rows) < 2 * _FOLDS:
-            why = f"only {len(rows)} customers show a margin, too few for a trial, and none of them a loss"
+        elif many < 2 * _FOLDS:
+            why = f"only {many} customers show a margin, too few for a trial, and none of them a loss"
         else:
             # Dealt by what they show, not by where they stand: the order of the rows must not matter.
             rates = np.zeros(len(w)) if log_rate is None else np.asarray(log_rate)
-            order = rows[np.lexsort([w[rows], rates[rows], days.mean[rows], days.number[rows]])]
-            order = order[np.unique(np.linspace(0, len(order) - 1, _TRIAL).astype(np.intp))]
-            fold = np.full(len(w), -1)
-            fold[order] = np.arange(len(order)) % _FOLDS
-            ahead = _compare(gamma, normal, histories, log_rate, w, fold)
+            shown = [days.free[rows], days.squares[rows], rates[rows], days.mean[rows], days.number[rows]]
+            order = rows[np.lexsort(shown)]
+            ahead = _compare(gamma, normal, histories, log_rate, _deal(order, w[order], min(many, _TRIAL)))
             chosen = gamma if ahead.mean > 0 else normal
             other = normal if chosen is gamma else gamma
             why = (
@@ -115,24 +117,33 @@ class _Ahead(NamedTuple):
     error: float
 
 
+def _deal(order: Any, weight: FloatColumn, many: int) -> tuple[Any, Any]:
+    """Some of the rows in that order, and how many of their customers go to each fold, (folds, rows).
+
+    ``many`` of the customers, evenly spread, are dealt one by one, so that a row of weight two is two customers.
+    """
+    reached = np.cumsum(weight)
+    places = (np.arange(many) + 0.5) * (reached[-1] / many)
+    held = np.minimum(np.searchsorted(reached, places, side="right"), len(order) - 1)
+    which, row = np.unique(held, return_inverse=True)
+    dealt = np.bincount(np.arange(many) % _FOLDS * len(which) + row, minlength=_FOLDS * len(which))
+    return order[which], dealt.reshape(_FOLDS, len(which)).astype(np.float64)
+
+
 def _compare(
     gamma: GammaGamma,
     normal: Credibility,
     histories: Histories,
     log_rate: FloatColumn | None,
-    w: FloatColumn,
-    fold: Any,
+    deal: tuple[Any, Any],
 ) -> _Ahead:
-    ahead = np.zeros(len(w))
-    for k in range(_FOLDS):
-        learn, held = (fold >= 0) & (fold != k), fold == k
-        rates = (None, None) if log_rate is None else (log_rate[learn], log_rate[held])
-        first = gamma.fit(histories[learn], rates[0], w[learn])
-        second = normal.fit(histories[learn], rates[0], w[learn])
-        theirs = histories[held]
-        ahead[held] = first.log_likelihoods(theirs, rates[1]) - second.log_likelihoods(theirs, rates[1])
-    dealt = fold >= 0
-    many = float(w[dealt].sum())
-    mean = float(np.average(ahead[dealt], weights=w[dealt]))
-    spread = float(np.average((ahead[dealt] - mean) ** 2, weights=w[dealt]))
-    return _Ahead(mean, math.sqrt(spread / many))
+    rows, folds = deal
+    theirs, rates = histories[rows], None if log_rate is None else np.asarray(log_rate)[rows]
+    everyone = folds.sum(axis=0)
+    ahead = np.empty_like(folds)
+    for held, score in zip(folds, ahead, strict=True):
+        first, second = gamma.fit(theirs, rates, everyone - held), normal.fit(theirs, rates, everyone - held)
+        score[:] = first.log_likelihoods(theirs, rates) - second.log_likelihoods(theirs, rates)
+    many = float(folds.sum())
+    mean = float(np.einsum("fn,fn->", folds, ahead)) / many
+    return _Ahead(mean, math.sqrt(float(np.einsum("fn,fn->", folds, (ahead - mean) ** 2))) / many)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from attrs import asdict, evolve, frozen
@@ -10,18 +10,12 @@ from attrs import asdict, evolve, frozen
 from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
-from retention.value.margins.protocol import (
-    Moments,
-    RateSlope,
-    a_few,
-    laplace_k_hat,
-    own_days,
-    plain_fields,
-    rates_seen,
-    split_slope,
-    weights_of,
-)
-from retention.value.purchases.estimate import Estimate, estimate, positive_parameters
+from retention.value.estimate import estimate, positive_parameters
+from retention.value.margins.days import own_days, sketch
+from retention.value.margins.fitted import FittedOnDays
+from retention.value.margins.protocol import Moments
+from retention.value.margins.slope import rates_seen, split_slope
+from retention.value.weights import weights_of
 
 __all__ = ["Credibility", "FittedCredibility"]
 
@@ -117,14 +111,18 @@ class Credibility:
         names = ("mean", "between", "within", "slope")[: 3 if d is None else 4]
         level = float(np.average(rows.mean, weights=mine)) if customers else fallback / scale
 
+        def objective(some: Any, weight: FloatColumn) -> Any:
+            few, away = kernel.Days(*(values[some] for values in rows)), None if d is None else d[some]
+            return lambda theta: kernel.total(_params(theta), few, away, weight)
+
         point, found = estimate(
-            lambda theta: kernel.total(_params(theta), rows, d, mine),
+            objective(slice(None), mine),
             model=self.name,
             names=names,
             prior_mean=np.array([level, _PRIOR_LOGS, _PRIOR_LOGS, 0.0])[: len(names)],
             prior_sd=_PRIOR_SD[: len(names)],
             customers=customers,
-            sketch=_sketch(kernel.total, rows, d, mine),
+            sketch=sketch(objective, rows.n, rows.mean, mine),
         )
         at = _params(point)
         units = {"mean": scale * math.exp(-point[0]), "between": scale, "within": scale}
@@ -154,54 +152,25 @@ class Credibility:
 
 
 @frozen(kw_only=True)
-class FittedCredibility:
+class FittedCredibility(FittedOnDays):
     """Credibility with parameters. The expected margin of a customer's purchase day is
 
     ``(k * base + n * hers) / (k + n)`` with ``k = (within / between)^2``, her own mean of n days drawn towards the
     mean of the base (of those who come as often as she does, if margins go with rates). ``scale`` is the unit of money
-    and ``rate_spread`` that of log-rate in which ``estimate.spread`` is told: its order is mean, log between, log
-    within, slope.
+    in which ``estimate.spread`` is told: its order is mean, log between, log within, slope.
     """
+
+    NAME: ClassVar[str] = "credibility"
 
     mean: float
     between: float
     within: float
-    first: bool = False
-    rates: RateSlope | None = None
     scale: float = 1.0
-    rate_spread: float = 1.0
-    estimate: Estimate | None = None
-
-    @property
-    def name(self) -> str:
-        """The registry name of the model."""
-        return "credibility"
 
     @property
     def params(self) -> Mapping[str, float]:
         """In the currency of the data; slope and mean log-rate if margins go with rates."""
-        own = {"mean": self.mean, "between": self.between, "within": self.within}
-        return own if self.rates is None else {**own, "slope": self.rates.slope, "log_rate_mean": self.rates.center}
-
-    @property
-    def log_likelihood(self) -> float | None:
-        """Of the means fitted on, and of the contrasts between days where they are known; None if not fitted."""
-        return None if self.estimate is None else self.estimate.log_likelihood
-
-    @property
-    def standard_errors(self) -> Mapping[str, float] | None:
-        """By parameter; None when the parameters were given, NaN where not identified."""
-        return None if self.estimate is None else self.estimate.standard_errors
-
-    @property
-    def diagnosis(self) -> str:
-        """What was wrong with the fit; empty if nothing."""
-        return "" if self.estimate is None else self.estimate.diagnosis
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the values should know: what was not identified, and what stands in for what."""
-        return () if self.estimate is None else self.estimate.notes
+        return self._with_rates({"mean": self.mean, "between": self.between, "within": self.within})
 
     @property
     def population_mean(self) -> float:
@@ -238,6 +207,27 @@ class FittedCredibility:
             square += (first**2 + variance + draw.within**2) / len(draws)
         return Moments(mean, square, product)
 
+    def draw_means(
+        self, histories: Histories, size: int, rng: np.random.Generator, log_rate: FloatColumn | None = None
+    ) -> FloatColumn:
+        """Draws of each customer's own mean margin, (size, customers): normal, a row a point of the doubt."""
+        from retention._kernels import credibility as kernel
+
+        hers = self._customers(histories, log_rate)
+        out = np.empty((size, len(histories)))
+        for row in out:
+            mean, variance = kernel.posterior(self._drawn(rng), hers.n, hers.mean, hers.away)
+            row[:] = mean + np.sqrt(variance) * rng.standard_normal(len(row))
+        return out
+
+    def draw_sums(self, own_means: FloatColumn, counts: FloatColumn, rng: np.random.Generator) -> FloatColumn:
+        """A draw of the margin of ``counts`` purchase days together: normal.
+
+        The deviation between days is drawn from the doubt about it, once a row.
+        """
+        within = self._varied(self.within, 2, counts, rng)
+        return np.asarray(counts * own_means + within * np.sqrt(counts) * rng.standard_normal(np.shape(counts)))
+
     def lossless(self, histories: Histories) -> Any:
         """Nobody's: margins are normal."""
         return np.zeros(len(histories), dtype=bool)
@@ -252,84 +242,55 @@ class FittedCredibility:
         firsts = (kernel.posterior(draw, hers.n, hers.mean, hers.away)[0] for draw in self._draws(points))
         return np.array([float(np.einsum("n,n->", first, weights)) for first in firsts])
 
-    def k_hat(
-        self,
-        histories: Histories,
-        log_rate: FloatColumn | None = None,
-        weight: FloatColumn | None = None,
-        *,
-        draws: int = 1_000,
-        seed: int = 0,
-    ) -> float:
-        """Whether the normal spread of the parameters may stand for the doubt about them, on the data fitted to.
-
-        The Pareto shape of the importance ratios of posterior to normal: below 0.5 good, above 0.7 the intervals that
-        rest on it are rough; itself uncertain by about 0.15 at a thousand draws. Infinite for given parameters, which
-        have no doubt to be checked.
-        """
+    def _fitted_to(
+        self, histories: Histories, log_rate: FloatColumn | None, weight: FloatColumn
+    ) -> tuple[Callable[[FloatColumn], float], FloatColumn, FloatColumn]:
         from retention._kernels import credibility as kernel
 
-        if self.estimate is None or not self.estimate.customers:
-            return math.inf
-        hers, w = self._customers(histories, log_rate), weights_of(weight, len(histories))
-        days, seen = own_days(histories, first=self.first), (hers.n > 0) & (w > 0)
+        hers = self._customers(histories, log_rate)
+        days, seen = own_days(histories, first=self.first), (hers.n > 0) & (weight > 0)
         rows = kernel.Days(*(values[seen] for values in days))
         rows = rows._replace(mean=rows.mean / self.scale, squares=rows.squares / self.scale**2)
-        away, mine = hers.away[seen] / self.rate_spread, w[seen]
+        away, mine = hers.away[seen] / self.rate_spread, weight[seen]
         slope = [] if self.rates is None else [self.rates.slope * self.rate_spread / self.scale]
         logs = np.log([self.between / self.scale, self.within / self.scale])
-        return laplace_k_hat(
-            lambda theta: kernel.total(_params(theta), rows, away, mine)[0],
-            np.array([self.mean / self.scale, *logs, *slope]),
-            self.estimate,
-            _PRIOR_SD,
-            draws=draws,
-            seed=seed,
-        )
+        point = np.array([self.mean / self.scale, *logs, *slope])
+        return lambda theta: float(kernel.total(_params(theta), rows, away, mine)[0]), point, _PRIOR_SD
 
     def _at(self) -> Any:
         from retention._kernels import credibility as kernel
 
-        return kernel.Params(self.mean, self.between, self.within, 0.0 if self.rates is None else self.rates.slope)
+        return kernel.Params(self.mean, self.between, self.within, self._slope)
 
     def _customers(self, histories: Histories, log_rate: FloatColumn | None) -> "_Customers":
-        days, n = own_days(histories, first=self.first), len(histories)
-        return _Customers(days.number, days.mean, np.zeros(n) if self.rates is None else self.rates.away(log_rate, n))
+        days = own_days(histories, first=self.first)
+        return _Customers(days.number, days.mean, self._away(log_rate, len(histories)))
 
     def _draws(self, points: int) -> list[Any]:
-        """The fitted values if they were given, else points spread like the doubt about them.
-
-        No deviation moves by more than a factor of 4.5: one far out in the tail of an unsure fit must not decide.
-        """
-        from retention._kernels import credibility as kernel
+        """The fitted values if they were given, else points spread like the doubt about them."""
         from retention._kernels.points import normal_points
 
         if self.estimate is None:
             return [self._at()]
-        root = np.linalg.cholesky(np.asarray(self.estimate.spread))
-        moves = normal_points(points, len(root)) @ root.T
-        factors = np.exp(np.clip(moves[:, 1:3], -1.5, 1.5))
-        slope = np.zeros(points)
-        if self.rates is not None:
-            slope = self.rates.slope + moves[:, 3] * self.scale / self.rate_spread
-        means = self.mean + moves[:, 0] * self.scale
-        table = np.column_stack([means, self.between * factors[:, 0], self.within * factors[:, 1], slope])
-        return [kernel.Params(*row) for row in table.tolist()]
+        return [self._moved(point) for point in normal_points(points, len(self.estimate.spread))]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain = asdict(self, recurse=False)
-        return {
-            "margin": self.name,
-            **plain,
-            "rates": None if self.rates is None else asdict(self.rates),
-            "estimate": None if self.estimate is None else self.estimate.to_dict(),
-        }
+    def _drawn(self, rng: np.random.Generator) -> Any:
+        """One point drawn from the doubt about the parameters."""
+        return self._at() if self.estimate is None else self._moved(rng.standard_normal(len(self.estimate.spread)))
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The model that ``to_dict`` wrote down."""
-        return cls(**plain_fields(data, "credibility"))
+    def _moved(self, normal: FloatColumn) -> Any:
+        """The parameters that many standard deviations away from the fitted ones.
+
+        No deviation moves by more than a factor of 4.5: one far out in the tail of an unsure fit must not decide.
+        """
+        from retention._kernels import credibility as kernel
+
+        assert self.estimate is not None
+        moves = np.linalg.cholesky(np.asarray(self.estimate.spread)) @ normal
+        between, within = np.exp(np.clip(moves[1:3], -1.5, 1.5)).tolist()
+        slope = self._slope if self.rates is None else self._slope + float(moves[3]) * self.scale / self.rate_spread
+        mean = self.mean + float(moves[0]) * self.scale
+        return kernel.Params(mean, self.between * between, self.within * within, slope)
 
 
 class _Customers(NamedTuple):
@@ -338,16 +299,6 @@ class _Customers(NamedTuple):
     n: FloatColumn
     mean: FloatColumn
     away: FloatColumn
-
-
-def _sketch(total: Callable[..., Any], rows: Any, d: Any, w: Any) -> Callable[[FloatColumn], Any] | None:
-    """The likelihood of a few customers: to find a start."""
-    some = a_few(rows.n, rows.mean)
-    if some is None:
-        return None
-    few = (type(rows)(*(values[some] for values in rows)), None if d is None else d[some])
-    weight = w[some] * (w.sum() / w[some].sum())
-    return lambda theta: total(_params(theta), *few, weight)
 
 
 def _params(theta: FloatColumn) -> Any:

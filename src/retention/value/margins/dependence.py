@@ -12,7 +12,8 @@ from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, Table, TextColumn, column
 from retention.histories import Histories
 from retention.value.margins.credibility import Credibility
-from retention.value.margins.protocol import own_days, weights_of
+from retention.value.margins.days import own_days
+from retention.value.weights import weights_of
 
 __all__ = ["Dependence", "dependence"]
 
@@ -169,21 +170,18 @@ def dependence(
         reach = (_quantile(rate, w, 0.9) - _quantile(rate, w, 0.1)) / level_of_base
         wide = float(stdtrit(customers - 2, (1 + level) / 2)) * error
         effect, low, high = slope * reach, (slope - wide) * reach, (slope + wide) * reach
-    order = np.argsort(rate, kind="stable")
-    bands = [rows for rows in np.array_split(order, min(_BANDS, len(order)) or 1) if len(rows)]
-    means = [float(np.average(y[rows], weights=h[rows])) for rows in bands]
+    bands = _bands(np.lexsort([n, y, rate]), w)
+    means = [float(np.average(y, weights=h * share)) for share in bands]
+    errors = [
+        math.sqrt(float(np.einsum("n,n->", w * share, (h / w * (y - mean)) ** 2))) / float(np.sum(h * share))
+        for share, mean in zip(bands, means, strict=True)
+    ]
     return Dependence(
         band=np.array([f"{i + 1}" for i in range(len(bands))], dtype=np.str_),
-        customers=np.array([float(w[rows].sum()) for rows in bands]),
-        log_rate=np.array([float(np.average(rate[rows], weights=w[rows])) for rows in bands]),
+        customers=np.array([float(np.sum(w * share)) for share in bands]),
+        log_rate=np.array([float(np.average(rate, weights=w * share)) for share in bands]),
         margin_mean=np.array(means),
-        margin_error=np.array(
-            [
-                math.sqrt(float(np.einsum("n,n->", w[rows], (h[rows] / w[rows] * (y[rows] - mean)) ** 2)))
-                / float(h[rows].sum())
-                for rows, mean in zip(bands, means, strict=True)
-            ]
-        ),
+        margin_error=np.array(errors),
         slope=slope,
         standard_error=error,
         p_value=p_value,
@@ -205,3 +203,19 @@ def _quantile(values: FloatColumn, weight: FloatColumn, share: float) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weight[order]) >= share * float(weight.sum()) * (1 - 1e-12)
     return float(values[order][int(np.argmax(reached))])
+
+
+def _bands(order: Any, w: FloatColumn) -> list[FloatColumn]:
+    """Which share of each row's customers belongs to each band: of customers in that order, whole ones in each band."""
+    reached = np.cumsum(w[order])
+    many = float(reached[-1]) if len(reached) else 0.0
+    count = max(min(_BANDS, int(many)), 1)
+    edges = np.round(np.arange(1, count) * many / count) if many >= count else np.array([])
+    bands, below = [], np.zeros(len(w))
+    for edge in [*edges, np.inf]:
+        within = np.empty(len(w))
+        within[order] = np.clip(np.minimum(reached, edge) - (reached - w[order]), 0.0, None) / w[order]
+        if np.any(within > below):
+            bands.append(within - below)
+        below = within
+    return bands

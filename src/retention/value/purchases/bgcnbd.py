@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from retention.errors import ConfigError, ModelError
@@ -79,15 +80,19 @@ class BGCNBD(PurchaseModel):
         if self.k is not None:
             return PurchaseModel.fit(self, histories, weight)
         _check_gaps(histories)
-        best = PurchaseModel.fit(evolve(self, k=1), histories, weight)
-        tried, worse = 1, 0
-        while tried < _SEARCHED and worse < 2:
+        best = evolve(self, k=1).fit_purchases(histories, weight)
+        chosen, tried = 1, 1
+        came_back = bool(np.any(histories.frequency > 0))  # without a gap nothing is known of their regularity
+        while came_back and tried < _SEARCHED and tried < chosen + 2:
             tried += 1
-            next_one = PurchaseModel.fit(evolve(self, k=tried), histories, weight)
-            better = (next_one.log_likelihood or 0.0) > (best.log_likelihood or 0.0)
-            best, worse = (next_one, 0) if better else (best, worse + 1)
-        note = f"{self.NAME}: k = {best.recipe.to_dict()['k']} has the highest likelihood of 1 to {tried}"
-        return evolve(best, estimate=None if best.estimate is None else best.estimate.with_notes(note))
+            next_one = evolve(self, k=tried).fit_purchases(histories, weight)
+            if (next_one.log_likelihood or 0.0) > (best.log_likelihood or 0.0):
+                best, chosen = next_one, tried
+        notes = [f"{self.NAME}: k = {chosen} has the highest likelihood of 1 to {tried}"]
+        if chosen == _SEARCHED:
+            notes.append(f"{self.NAME}: customers may be more regular still: k = {_SEARCHED} is the end of the search")
+        found = None if best.estimate is None else best.estimate.with_notes(*notes)
+        return evolve(best, estimate=found, margin=self.margin.fit(histories, best.log_rate(histories), weight))
 
     def cells(self, histories: Histories, weight: FloatColumn | None = None, *, which: bool = True) -> "Cells":
         """The base merged as for BG/NBD: the logs of the gaps only add a constant to its log-likelihood."""

@@ -10,7 +10,10 @@ from retention.errors import ModelError, nearest
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 
-__all__ = ["Column", "Design"]
+__all__ = ["Column", "Design", "Moves", "own_params"]
+
+Moves = tuple[tuple[int, int], ...]
+"""For each coefficient of a design: which parameter it moves, and which way (1 or -1)."""
 
 
 @frozen
@@ -85,10 +88,14 @@ class Design:
             levels=levels,
         )
 
+    @property
+    def scales(self) -> FloatColumn:
+        """Of the columns: a coefficient per unit of the attribute, times this, is one by standard deviations."""
+        return np.array([column.scale for column in (*self.rate, *self.dropout)])
+
     def told(self, coefficients: Iterable[float]) -> dict[str, float]:
         """Coefficients by name, per unit of the attribute."""
-        columns = (*self.rate, *self.dropout)
-        return {name: c / column.scale for name, c, column in zip(self.names, coefficients, columns, strict=True)}
+        return {name: c / float(s) for name, c, s in zip(self.names, coefficients, self.scales, strict=True)}
 
     def matrix(self, histories: Histories) -> FloatColumn:
         """A row a customer, a column a coefficient, in standard deviations from the average of the base fitted to."""
@@ -130,6 +137,14 @@ class Design:
             dropout=tuple(Column(*each) for each in data["dropout"]),
             levels={name: tuple(found) for name, found in data["levels"].items()},
         )
+
+
+def own_params(logs: FloatColumn, coefficients: FloatColumn, matrix: FloatColumn, moves: Moves) -> list[FloatColumn]:
+    """The parameters of each customer: their logs for the average one, moved by the rows of a design matrix."""
+    own = [np.full(len(matrix), value) for value in logs]
+    for j, (moved, sign) in enumerate(moves):
+        own[moved] += sign * coefficients[j] * matrix[:, j]
+    return [np.exp(np.clip(values, -50.0, 50.0)) for values in own]
 
 
 def _numbers(column: Column, histories: Histories) -> FloatColumn:

@@ -1,135 +1,144 @@
-"""Fitting a purchase model whose rate and drop-out are explained, in part, by what else is known of the customers."""
+"""Customers whose rate and drop-out are explained, in part, by what else is known of them: likelihood and fit."""
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from attrs import evolve
 
 from retention.frames.table import FloatColumn
-from retention.histories import Histories
-from retention.value.margins.protocol import weights_of
-from retention.value.purchases.covariates import Design
-from retention.value.purchases.estimate import estimate
+from retention.value.estimate import Estimate, estimate
+from retention.value.purchases.covariates import Moves, own_params
 
 if TYPE_CHECKING:
-    from retention._kernels.purchases import Kernel, Rows
-    from retention.value.purchases.fitted import FittedPurchases
-    from retention.value.purchases.model import PurchaseModel
+    from retention._kernels.purchases import Cells, Kernel, Rows
 
-__all__ = ["fit_explained"]
+__all__ = ["DOUBT", "Explained", "explained", "fit_explained"]
+
+DOUBT = 3.0
+"""Standard deviation of a coefficient's weak prior, by standard deviations of its attribute: three is beyond belief."""
 
 _BLOCK = 16_384
-_DOUBT = 3.0  # a coefficient of three per standard deviation of its attribute is already beyond belief
+_FEW = 64  # combinations of attributes, up to which each is a base of its own
+
+Derivatives = tuple[float, FloatColumn, FloatColumn]
 
 
-def fit_explained(model: "PurchaseModel", histories: Histories, weight: FloatColumn | None) -> "FittedPurchases":
-    """Parameters and coefficients together by maximum likelihood, exact first and second derivatives throughout.
+class Explained(NamedTuple):
+    """The log-likelihood of a base by (log-parameters, coefficients), first and second derivatives exact.
 
-    Attributes are centred and scaled: parameters are those of a customer with average attributes, and so is a
-    ``prior`` on them; coefficients are told per unit of the attribute. A coefficient that the data do not identify (two
-    attributes that say the same, a level nobody has) gets no standard error, and the diagnosis names it; a weak prior
-    then holds it.
+    ``groups`` hold cells and a design matrix: of one row where all of them have the same attributes, so that identical
+    customers are merged and a kernel may share its work between them; or of a row a cell.
     """
-    from retention.value.purchases.fitted import FittedPurchases
 
-    kernel, clock = model.kernel(), model.clock(histories, weight)
-    ones = weights_of(weight, len(histories))
-    design = Design.learn(histories, model.rate, model.dropout, ones)
-    rows, Z, w = _alike(model.rows(histories).scaled(clock), design.matrix(histories), ones)
-    mean, sd, always = model.log_prior(clock)
-    d, q = len(kernel.names), len(design)
-    moved = [kernel.names.index(model.RATE[0])] * len(design.rate)
-    signs = [model.RATE[1]] * len(design.rate)
-    if model.DROPOUT is not None:
-        moved += [kernel.names.index(model.DROPOUT[0])] * len(design.dropout)
-        signs += [model.DROPOUT[1]] * len(design.dropout)
+    kernel: "Kernel"
+    moves: Moves
+    groups: tuple[tuple["Cells", FloatColumn], ...]
 
-    def objective(theta: FloatColumn) -> tuple[float, FloatColumn, FloatColumn]:
-        return _total(kernel, theta, rows, Z, w, moved, signs)
+    def total(self, theta: FloatColumn) -> Derivatives:
+        """Value, gradient and Hessian: the chain rule over what the kernel gives."""
+        d = len(self.kernel.names)
+        value, g, H = 0.0, np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
+        for cells, Z in self.groups:
+            for z, rows, weight in _blocks(cells, Z):
+                params = own_params(theta[:d], theta[d:], z, self.moves)
+                if len(z) == 1:
+                    part, G, B = self.kernel.total([float(p[0]) for p in params], cells)
+                    way = np.concatenate([np.eye(d), self._ways(z)[:, 0]], axis=1)
+                    value, g, H = value + part, g + way.T @ G, H + way.T @ B @ way
+                    continue
+                values, slopes, bends = self.kernel.rowwise(params, rows)
+                slopes, bends, ways = slopes * weight, bends * weight, self._ways(z)
+                value += float(np.einsum("n,n->", weight, values))
+                g[:d] += slopes.sum(axis=1)
+                H[:d, :d] += bends.sum(axis=2)
+                for j, (moved, _) in enumerate(self.moves):
+                    push = ways[moved, :, j]
+                    g[d + j] += np.einsum("n,n->", slopes[moved], push)
+                    H[:d, d + j] += np.einsum("in,n->i", bends[:, moved], push)
+                    for k, (other, _) in enumerate(self.moves[: j + 1]):
+                        H[d + k, d + j] += np.einsum("n,n,n->", bends[other, moved], push, ways[other, :, k])
+        return value, g, np.triu(H) + np.triu(H, 1).T
+
+    def values(self, points: FloatColumn) -> FloatColumn:
+        """The value alone, at a matrix of points, a row a point."""
+        d, out = len(self.kernel.names), np.zeros(len(points))
+        for cells, Z in self.groups:
+            for z, rows, weight in _blocks(cells, Z):
+                if len(z) == 1:
+                    logs = points[:, :d] + points[:, d:] @ self._ways(z)[:, 0].T
+                    out += self.kernel.values(np.exp(np.clip(logs, -50.0, 50.0)), cells)
+                    continue
+                for i, point in enumerate(points):
+                    params = own_params(point[:d], point[d:], z, self.moves)
+                    out[i] += np.einsum("n,n->", weight, self.kernel.log_likelihoods(params, rows))
+        return out
+
+    def _ways(self, z: FloatColumn) -> FloatColumn:
+        """By how much each log-parameter of each row goes with each coefficient: (d, n, q)."""
+        ways = np.zeros((len(self.kernel.names), *z.shape))
+        for j, (moved, sign) in enumerate(self.moves):
+            ways[moved, :, j] = sign * z[:, j]
+        return ways
+
+
+def _blocks(cells: "Cells", Z: FloatColumn) -> list[tuple[FloatColumn, "Rows", FloatColumn]]:
+    """All at once for those alike; a block of rows at a time for others: memory stays flat."""
+    if len(Z) == 1:
+        return [(Z, cells.rows, cells.weight)]
+    cuts = [slice(begin, begin + _BLOCK) for begin in range(0, len(Z), _BLOCK)]
+    return [(Z[cut], cells.rows.take(cut), cells.weight[cut]) for cut in cuts]
+
+
+def explained(kernel: "Kernel", moves: Moves, rows: "Rows", Z: FloatColumn, weight: FloatColumn) -> Explained:
+    """The likelihood of customers with a row of the design matrix each.
+
+    Where few combinations of attributes exist, those with the same history and the same attributes count as one.
+    """
+    from retention._kernels.purchases import Cells, merge
+
+    few, some = min(_FEW, len(Z) // 8), np.unique(Z[: 16 * _FEW], axis=0)
+    combinations, code = (some, None) if len(some) > few else np.unique(Z, axis=0, return_inverse=True)
+    if code is None or len(combinations) > few:
+        return Explained(kernel, moves, ((Cells(rows, weight, np.zeros(0, dtype=np.intp)), Z),))
+    members = [np.flatnonzero(code.ravel() == k) for k in range(len(combinations))]
+    groups = [
+        (merge(rows.take(mine), weight[mine], gaps=kernel.uses_gaps), combinations[[k]])
+        for k, mine in enumerate(members)
+    ]
+    return Explained(kernel, moves, tuple(groups))
+
+
+def fit_explained(
+    base: Explained,
+    *,
+    model: str,
+    names: tuple[str, ...],
+    prior: tuple[FloatColumn, FloatColumn, FloatColumn],
+    penalty: float,
+    customers: float,
+) -> tuple[FloatColumn, Estimate]:
+    """Log-parameters and coefficients together by maximum likelihood; the evidence takes all of them for logs.
+
+    ``names`` are those of the coefficients, ``prior`` mean, standard deviation and precision asked for of the
+    log-parameters. A coefficient that the data do not identify (two attributes that say the same, a level nobody has)
+    gets no standard error, and the diagnosis names it; a weak prior then holds it.
+    """
+    mean, sd, always = prior
+    d, q = len(mean), len(names)
+
+    def corner(theta: FloatColumn) -> Derivatives:
+        value, gradient, hessian = base.total(np.concatenate([theta, np.zeros(q)]))
+        return value, gradient[:d], hessian[:d, :d]
 
     start, _ = estimate(
-        lambda theta: _corner(objective(np.concatenate([theta, np.zeros(q)])), d),
-        model=model.name, names=kernel.names, prior_mean=mean, prior_sd=sd, always=always,
-        customers=float(ones.sum()), sketch=None,
-    )  # fmt: skip
-    names = (*kernel.names, *design.names)
-    point, found = estimate(
-        objective,
-        model=model.name,
-        names=names,
+        corner, model=model, names=base.kernel.names, prior_mean=mean, prior_sd=sd, always=always, customers=customers
+    )
+    return estimate(
+        base.total,
+        model=model,
+        names=(*base.kernel.names, *names),
         prior_mean=np.concatenate([mean, np.zeros(q)]),
-        prior_sd=np.concatenate([sd, np.full(q, _DOUBT)]),
-        always=np.concatenate([always, np.full(q, model.penalty)]),
-        customers=float(ones.sum()),
+        prior_sd=np.concatenate([sd, np.full(q, DOUBT)]),
+        always=np.concatenate([always, np.full(q, penalty)]),
+        customers=customers,
         start=np.concatenate([start, np.zeros(q)]),
     )
-    unit = (clock / model.time_unit_days) ** np.array(kernel.time_power, dtype=np.float64)
-    told = np.concatenate([point[:d] + np.log(unit), point[d:]])
-    # estimate() speaks of positive parameters; a coefficient's own error is without the factor exp(coefficient).
-    factor = np.concatenate([unit, np.exp(-point[d:]) / [c.scale for c in (*design.rate, *design.dropout)]])
-    events = 0.0 if kernel.discrete else float(np.einsum("n,n->", w, rows.x))
-    found = evolve(
-        found,
-        log_likelihood=found.log_likelihood - events * math.log(clock / model.time_unit_days),
-        standard_errors={name: found.standard_errors[name] * float(f) for name, f in zip(names, factor, strict=True)},
-    )
-    return FittedPurchases(
-        recipe=model,
-        purchase_params=tuple(np.exp(told[:d]).tolist()),
-        estimate=found,
-        design=design,
-        coefficients=tuple(told[d:].tolist()),
-    )
-
-
-def _corner(total: tuple[float, FloatColumn, FloatColumn], d: int) -> tuple[float, FloatColumn, FloatColumn]:
-    return total[0], total[1][:d], total[2][:d, :d]
-
-
-def _alike(rows: "Rows", Z: FloatColumn, w: FloatColumn) -> tuple["Rows", FloatColumn, FloatColumn]:
-    """Customers with the same history and the same attributes as one, where few combinations of attributes exist."""
-    from retention._kernels.purchases import Rows, merge
-
-    combinations, code = np.unique(Z, axis=0, return_inverse=True)
-    if len(combinations) > 64 or not len(Z):
-        return rows, Z, w
-    parts = []
-    for k in range(len(combinations)):
-        mine = np.flatnonzero(code.ravel() == k)
-        cells = merge(rows.take(mine), w[mine], gaps=True)
-        parts.append((cells.rows, np.repeat(combinations[[k]], len(cells.weight), axis=0), cells.weight))
-    joined = Rows(*(np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)))
-    return joined, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
-
-
-def _total(
-    kernel: "Kernel",
-    theta: FloatColumn,
-    rows: "Rows",
-    Z: FloatColumn,
-    w: FloatColumn,
-    moved: list[int],
-    signs: list[int],
-) -> tuple[float, FloatColumn, FloatColumn]:
-    """Value, gradient and Hessian by (log-parameters, coefficients): the chain rule over a kernel's rowwise."""
-    d, q = len(kernel.names), Z.shape[1]
-    value, g, H = 0.0, np.zeros(d + q), np.zeros((d + q, d + q))
-    for begin in range(0, len(w), _BLOCK):
-        block = slice(begin, begin + _BLOCK)
-        z, weight = Z[block], w[block]
-        logs: list[Any] = [np.full(len(weight), theta[i]) for i in range(d)]
-        for j in range(q):
-            logs[moved[j]] = logs[moved[j]] + signs[j] * theta[d + j] * z[:, j]
-        values, G, B = kernel.rowwise([np.exp(np.clip(v, -50.0, 50.0)) for v in logs], rows.take(block))
-        value += float(np.einsum("n,n->", weight, values))
-        G, B = G * weight, B * weight
-        pushes = z * np.array(signs)
-        g[:d] += G.sum(axis=1)
-        H[:d, :d] += B.sum(axis=2)
-        for j in range(q):
-            g[d + j] += np.einsum("n,n->", G[moved[j]], pushes[:, j])
-            H[:d, d + j] += np.einsum("in,n->i", B[:, moved[j]], pushes[:, j])
-            for k in range(j, q):
-                H[d + j, d + k] += np.einsum("n,n,n->", B[moved[j], moved[k]], pushes[:, j], pushes[:, k])
-    return value, g, np.triu(H) + np.triu(H, 1).T

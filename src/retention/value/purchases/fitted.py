@@ -5,20 +5,23 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, fields, frozen
 
-from retention.errors import ConfigError, ModelError, RetentionError
-from retention.frames.table import FloatColumn, Provenance
+from retention.errors import ModelError, RetentionError
+from retention.frames.table import FloatColumn
 from retention.histories import Histories
-from retention.value.bounds import bounds_of_each, bounds_of_sum
-from retention.value.margins.protocol import FittedMargin, margin_from_dict
-from retention.value.purchases.covariates import Design
-from retention.value.purchases.estimate import Estimate, positive_parameters, tuples
+from retention.value.asked import checked_days, checked_rate
+from retention.value.bounds import bounds_of_base
+from retention.value.estimate import Estimate, positive_parameters
+from retention.value.margins.named import margin_from_dict
+from retention.value.purchases.covariates import Design, own_params
+from retention.value.purchases.with_margin import FittedWithMargin
 from retention.value.valuation import Valuation
 
 if TYPE_CHECKING:
     from retention._kernels.purchases import Cells, Forecast, Params
     from retention.value.purchases.model import PurchaseModel
+    from retention.value.purchases.posterior import Prediction
 
 __all__ = ["FittedPurchases"]
 
@@ -29,7 +32,7 @@ _BLOCK = 65_536  # customers at a time: temporaries stay in cache and memory sta
 
 
 @frozen(kw_only=True)
-class FittedPurchases:
+class FittedPurchases(FittedWithMargin):
     """A purchase model with parameters, and a fitted margin model if there is one.
 
     ``purchase_params`` are in the order of the kernel's names, times in the recipe's time unit. ``doubt`` may hold
@@ -40,22 +43,7 @@ class FittedPurchases:
     """
 
     recipe: "PurchaseModel"
-    purchase_params: tuple[float, ...]
-    margin: FittedMargin | None = None
-    estimate: Estimate | None = None
-    doubt: tuple[tuple[float, ...], ...] = field(default=(), converter=tuples)
     design: Design | None = None
-    coefficients: tuple[float, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The registry name of the model."""
-        return self.recipe.name
-
-    @property
-    def time_unit_days(self) -> float:
-        """The unit of the parameters that are times."""
-        return self.recipe.time_unit_days
 
     @property
     def params(self) -> Mapping[str, float]:
@@ -65,36 +53,17 @@ class FittedPurchases:
             own.update(self.design.told(self.coefficients))
         return own if self.margin is None else {**own, **self.margin.params}
 
-    @property
-    def log_likelihood(self) -> float | None:
-        """Of the purchases (times in the model's unit); None when the parameters were given."""
-        return None if self.estimate is None else self.estimate.log_likelihood
-
-    @property
-    def standard_errors(self) -> Mapping[str, float] | None:
-        """By parameter; None when the parameters were given, NaN where the data do not identify one."""
-        if self.estimate is None:
-            return None
-        money = None if self.margin is None else self.margin.standard_errors
-        return {**self.estimate.standard_errors, **(money or {})}
-
-    @property
-    def diagnosis(self) -> str:
-        """What was wrong with the fits; empty if nothing."""
-        own = "" if self.estimate is None else self.estimate.diagnosis
-        return "; ".join(text for text in (own, "" if self.margin is None else self.margin.diagnosis) if text)
-
     def log_likelihoods(self, histories: Histories) -> FloatColumn:
         """Each customer's log-likelihood of her purchases, in the model's time unit."""
         return self._each(histories, self.recipe.kernel().log_likelihoods)
 
     def p_alive(self, histories: Histories) -> FloatColumn:
         """Probability of still being a customer on the as-of date."""
-        return self._each(histories, self.recipe.kernel().p_alive)
+        return self._outlook(histories)[0]
 
     def survival(self, histories: Histories, days: float) -> FloatColumn:
         """Probability of still being a customer ``days`` after the as-of date; 0 days give ``p_alive``."""
-        kernel, ahead = self.recipe.kernel(), _checked_days(days) / self.time_unit_days
+        kernel, ahead = self.recipe.kernel(), checked_days(days) / self.time_unit_days
         cells, params = self._place(histories)
         return kernel.survival(params, cells.rows, ahead)[cells.which]
 
@@ -108,27 +77,33 @@ class FittedPurchases:
         With a ``discount_rate`` (per year) each is counted at its worth today; then ``days`` may be infinite, which
         gives the discounted expected residual transactions, DERT (Fader, Hardie and Lee 2005b).
         """
-        _check_rate(discount_rate)
-        horizon, (cells, params) = _checked_days(days, rate=discount_rate), self._place(histories)
-        return self._forecast(params, cells, horizon, math.log1p(discount_rate) / 365.0).mean[cells.which]
+        checked_rate(discount_rate)
+        horizon = checked_days(days, rate=discount_rate)
+        return self._outlook(histories, (horizon, math.log1p(discount_rate) / 365.0))[1]
 
     def p_purchase(self, histories: Histories, days: float) -> FloatColumn:
         """Probability of at least one purchase day in the next ``days``."""
-        horizon, (cells, params) = _checked_days(days), self._place(histories)
+        horizon, (cells, params) = checked_days(days), self._place(histories)
         return self._forecast(params, cells, horizon, 0.0).any[cells.which]
 
     def purchase_probabilities(self, histories: Histories, days: float, most: int) -> FloatColumn:
         """P(exactly 0, 1 .. ``most`` purchase days in the next ``days``), one row a customer."""
-        kernel, horizon = self.recipe.kernel(), _checked_days(days) / self.time_unit_days
+        kernel, horizon = self.recipe.kernel(), checked_days(days) / self.time_unit_days
         cells, params = self._place(histories)
         return kernel.pmf(params, cells.rows, horizon, most)[cells.which]
 
-    def expected_new(self, days: float, *, discount_rate: float = 0.0) -> float:
+    def expected_new(self, days: float, *, discount_rate: float = 0.0, among: Histories | None = None) -> float:
         """Expected repeat purchases of a customer in the ``days`` after her first purchase, E[X(t)].
 
         With a ``discount_rate`` per year: the discounted expected transactions of a customer just acquired. A model
-        with covariates speaks of a customer whose attributes are the average.
+        with covariates speaks of a customer whose attributes are the average; or, with ``among``, of the average over
+        newcomers with the attributes of those customers, which is not the same.
         """
+        if among is not None and self.design is not None and len(among):
+            none = np.zeros(len(among))
+            fresh = Histories.from_arrays(frequency=none, recency_days=none, age_days=none)
+            fresh = fresh.with_attributes(dict(among.attributes))
+            return float(self.expected_purchases(fresh, days, discount_rate=discount_rate).mean())
         if self.design is not None:
             return evolve(self, design=None, coefficients=(), estimate=None, doubt=()).expected_new(
                 days, discount_rate=discount_rate
@@ -151,29 +126,32 @@ class FittedPurchases:
         Raises ModelError for a model without margins, ConfigError for arguments out of range.
         """
         margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
-        kernel, (cells, params) = self.recipe.kernel(), self._place(histories)
-        log_rate = kernel.log_rate(params, cells.rows)[cells.which]
-        discounted = self._forecast(params, cells, horizon, delta).mean[cells.which]
+        log_rate = self.log_rate(histories)
         # An endless horizon ends, for what is not discounted, where discounting would leave no digit of it.
-        plain = self._forecast(params, cells, min(horizon, 45.0 / delta) if delta > 0 else horizon, 0.0)
-        purchases = plain.mean[cells.which]
+        plain = min(horizon, 45.0 / delta) if delta > 0 else horizon
+        p_alive, discounted, purchases = self._outlook(histories, (horizon, delta), (plain, 0.0))
         money = margin.margin_mean(histories, log_rate)
-        low, high = self._interval(histories, margin, log_rate, horizon, delta, interval)
+        value = discounted * money
+        ahead, which, totals = self._averaged(histories, horizon, delta, money)
+        may, together = bounds_of_base(ahead, which, histories, margin, log_rate, totals, value, interval)
         return Valuation(
             customer_id=histories.customer_id,
-            p_alive=kernel.p_alive(params, cells.rows)[cells.which],
+            p_alive=p_alive,
             expected_purchases=purchases,
             margin_mean=money,
             expected_margin=purchases * money,
-            value=discounted * money,
-            value_low=low,
-            value_high=high,
+            value=value,
+            value_low=may.low,
+            value_high=may.high,
+            value_sd=may.sd,
+            p_purchase=may.any,
+            total_bounds=together,
             model=self.name,
             horizon_days=horizon,
             discount_rate=float(discount_rate),
             interval=float(interval),
             currency=histories.currency,
-            provenance=self._provenance(histories),
+            provenance=self._evidence(histories.provenance),
         )
 
     def total_interval(
@@ -198,23 +176,38 @@ class FittedPurchases:
             >>> low < worth.total() < high, high - low < 0.1 * float((worth.value_high - worth.value_low).sum())
             (True, True)
         """
-        margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
-        cells, params = self._place(histories)
-        which = cells.which
-        log_rate = self.recipe.kernel().log_rate(params, cells.rows)[which]
-        money = margin.margin_mean(histories, log_rate)
-        total = float(np.einsum("n,n->", self._forecast(params, cells, horizon, delta).mean[which], money))
-        ahead, which, by_purchases = self._averaged(histories, horizon, delta, money)
-        chance, by_margins, points = 0.0, np.zeros(1), len(by_purchases)
-        for start in range(0, len(histories), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            mine, rows = type(ahead)(*(values[which[block]] for values in ahead)), histories[block]
-            hers = margin.moments(rows, points, log_rate[block])
-            second = mine.squares * hers.square + mine.pairs * hers.product
-            chance += float(np.sum(np.maximum(second - (mine.mean * hers.mean) ** 2, 0.0)))
-            by_margins = by_margins + margin.totals(rows, mine.mean, points, log_rate[block])
-        variance = chance + float(np.var(by_purchases) + np.var(by_margins))
-        return bounds_of_sum(total, variance, bool(np.all(money >= 0)), interval)
+        told = self.value(histories, horizon_days=horizon_days, discount_rate=discount_rate, interval=interval)
+        assert told.total_bounds is not None  # it is of all of them
+        return told.total_bounds
+
+    def expected_value(self, histories: Histories, *, horizon_days: float, discount_rate: float) -> FloatColumn:
+        """The column ``value`` of ``value()`` alone, without bounds: several times as fast."""
+        margin, horizon, delta = self._question(horizon_days, discount_rate, 0.5)
+        _, discounted = self._outlook(histories, (horizon, delta))
+        return np.asarray(discounted * margin.margin_mean(histories, self.log_rate(histories)))
+
+    def predict(self, histories: Histories, **question: Any) -> "Prediction":
+        """``Posterior.predict`` with the points that stand for the doubt in place of draws of the posterior."""
+        from retention.value.purchases.posterior import Posterior
+
+        d, names = len(self.purchase_params), self.recipe.kernel().names
+        points = np.repeat(self._points(), 2, axis=0)  # a spread needs two, be it of none
+        draws = np.exp(points[:, :d])
+        if self.design is not None:
+            names = (*names, *self.design.names)
+            draws = np.concatenate([draws, points[:, d:] / self.design.scales], axis=1)
+        return Posterior(
+            of=self.name,
+            fitted=self,
+            names=names,
+            draws=draws,
+            method="normal",
+            k_hat=math.nan,
+            ess=float(len(points)),
+            r_hat=1.0,
+            seed=0,
+            compressed=False,
+        ).predict(histories, **question)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``from_dict`` gives a model with exactly the same numbers."""
@@ -269,30 +262,23 @@ class FittedPurchases:
             ) from error
         return read
 
-    def _question(self, days: float, rate: float, interval: float) -> tuple[FittedMargin, float, float]:
-        """The margin model, the horizon in days and the discount rate a day, or one clear error."""
-        if self.margin is None:
-            raise ModelError(
-                f"value() of a {self.name} model without margins",
-                rule="value needs what a purchase day brings",
-                remedy=f"fit the model, or give {', '.join(self.recipe.margin.names)} to at(...)",
-            )
-        _check_rate(rate)
-        _check_interval(interval)
-        return self.margin, _checked_days(days, "horizon_days", rate), math.log1p(rate) / 365.0
-
     def _each(self, histories: Histories, rule: Callable[..., FloatColumn]) -> FloatColumn:
-        """A cheap answer for every customer as she is: merging those alike would cost more than it saves."""
-        rows = self.recipe.rows(histories).scaled(self.time_unit_days)
-        matrix = None if self.design is None else self.design.matrix(histories)
-        out = np.empty(len(histories))
+        """An answer for every customer, worked out once for those alike."""
+        cells, params = self._place(histories)
+        out = np.empty(len(cells.weight))
         for start in range(0, len(out), _BLOCK):
             block = slice(start, start + _BLOCK)
-            params: Any = self.purchase_params
-            if matrix is not None:
-                params = self._moved(np.log(self.purchase_params), self.coefficients, matrix[block])
-            out[block] = rule(params, rows.take(block))
-        return out
+            mine: Any = [value[block] if np.ndim(value) else value for value in params]
+            out[block] = rule(mine, cells.rows.take(block))
+        return out.take(cells.which)
+
+    def _outlook(self, histories: Histories, *asked: tuple[float, float]) -> list[FloatColumn]:
+        """P(alive), and expected purchases for each (horizon in days, discount rate a day) that is asked."""
+        unit, (cells, params) = self.time_unit_days, self._place(histories)
+        alive, means = self.recipe.kernel().outlook(
+            params, cells, [(days / unit, delta * unit) for days, delta in asked]
+        )
+        return [values.take(cells.which) for values in (alive, *means)]
 
     def _place(self, histories: Histories) -> tuple["Cells", "Params"]:
         """The customers with those alike merged, in the time unit, and the parameters: numbers, or arrays by cell."""
@@ -307,56 +293,12 @@ class FittedPurchases:
     def _moved(self, logs: Any, coefficients: Any, matrix: FloatColumn) -> "Params":
         """Parameters customer by customer: two of them moved by their attributes."""
         assert self.design is not None
-        names, split = self.recipe.kernel().names, len(self.design.rate)
-        moved: list[Any] = [np.full(len(matrix), math.exp(value)) for value in logs]
-        for (name, sign), part in (
-            (self.recipe.RATE, slice(0, split)),
-            (self.recipe.DROPOUT or self.recipe.RATE, slice(split, None)),
-        ):
-            push = np.einsum("nj,j->n", matrix[:, part], np.asarray(coefficients)[part])
-            moved[names.index(name)] = moved[names.index(name)] * np.exp(np.clip(sign * push, -50.0, 50.0))
-        return moved
+        return own_params(logs, coefficients, matrix, self.recipe.moves(self.design))
 
     def _forecast(self, params: "Params", cells: "Cells", days: float, delta: float) -> "Forecast":
         """By cell; ``delta`` is per day."""
         unit = self.time_unit_days
         return self.recipe.kernel().forecast(params, cells.rows, days / unit, delta * unit)
-
-    def _interval(
-        self,
-        histories: Histories,
-        margin: FittedMargin,
-        log_rate: FloatColumn,
-        horizon: float,
-        delta: float,
-        interval: float,
-    ) -> tuple[FloatColumn, FloatColumn]:
-        ahead, which, totals = self._averaged(histories, horizon, delta)
-        low, high = np.empty(len(histories)), np.empty(len(histories))
-        for start in range(0, len(low), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            mine = type(ahead)(*(values[which[block]] for values in ahead))
-            rows = histories[block]
-            lossless = margin.lossless(rows)
-            money = margin.moments(rows, len(totals), log_rate[block])
-            low[block], high[block] = bounds_of_each(mine, money, lossless, interval)
-        return low, high
-
-    def _points(self) -> FloatColumn:
-        """Points of (log-parameters, coefficients) that stand for the doubt about them; one if they were given."""
-        from retention._kernels.points import normal_points
-
-        if self.doubt:
-            return np.array(self.doubt)
-        center = np.concatenate([np.log(self.purchase_params), self.coefficients])[None]
-        if self.estimate is None:
-            return center
-        spread = np.array(self.estimate.spread)
-        # Where the parameters are known to a few per cent a handful of points has the same first two moments.
-        least = 2 * (len(spread) + 1)
-        count = max(32, least) if float(np.sqrt(np.diag(spread).max())) > 0.05 else least
-        steps = normal_points(count, len(spread)) @ np.linalg.cholesky(spread).T
-        return np.asarray(np.clip(center + steps, -14.0, 25.0))
 
     def _averaged(
         self, histories: Histories, horizon: float, delta: float, weights: FloatColumn | None = None
@@ -378,55 +320,3 @@ class FittedPurchases:
             for sum_, values in zip(sums, ahead, strict=True):
                 sum_ += values / len(points)
         return Forecast(*sums), cells.which, totals
-
-    def _provenance(self, histories: Histories) -> Provenance:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            release: str | None = version("retention")
-        except PackageNotFoundError:
-            release = None
-        notes = [*histories.provenance.notes, *(self.estimate.notes if self.estimate else ())]
-        notes += [] if self.margin is None else self.margin.notes
-        if self.estimate is None:
-            notes.append(
-                f"{self.name}: parameters were given, not fitted: intervals hold chance alone, no parameter doubt"
-            )
-        known = self.standard_errors or {}
-        return Provenance(
-            as_of=histories.provenance.as_of,
-            data=histories.provenance.data,
-            model=self.name,
-            parameters={
-                **self.params,
-                "time_unit_days": self.time_unit_days,
-                "log_likelihood": self.log_likelihood,
-                "standard_errors": {name: None if math.isnan(error) else error for name, error in known.items()},
-            },
-            version=release,
-            notes=tuple(dict.fromkeys(notes)),
-        )
-
-
-def _checked_days(days: float, name: str = "days", rate: float = 0.0) -> float:
-    if not (days >= 0 and (math.isfinite(days) or rate > 0)):
-        raise ConfigError(
-            f"{name}={days!r}",
-            rule="a horizon is zero days or more, and finite unless a discount rate makes the sum finite",
-            remedy="give days, or a discount_rate above 0",
-        )
-    return float(days)
-
-
-def _check_rate(rate: float) -> None:
-    if not 0 <= rate < math.inf:
-        raise ConfigError(
-            f"discount_rate={rate!r}", rule="a yearly rate is 0 or more and finite", remedy="0.10 means 10 % a year"
-        )
-
-
-def _check_interval(interval: float) -> None:
-    if not 0 < interval < 1:
-        raise ConfigError(
-            f"interval={interval!r}", rule="an interval holds a share between 0 and 1", remedy="0.90 means 90 %"
-        )

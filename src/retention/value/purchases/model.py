@@ -4,7 +4,7 @@ A model of this library is a subclass of :class:`PurchaseModel` with a name, a k
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,18 +13,23 @@ from attrs import evolve, field, fields, frozen
 from retention.errors import ConfigError, ModelError, nearest
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
+from retention.value.estimate import estimate, positive_parameters
 from retention.value.margins.gammagamma import GammaGamma
-from retention.value.margins.protocol import MarginModel, margin_model, weights_of
-from retention.value.purchases.estimate import estimate, positive_parameters
+from retention.value.margins.named import margin_model
+from retention.value.margins.protocol import MarginModel
+from retention.value.prior import check_penalty, check_prior
+from retention.value.purchases.covariates import Design, Moves
 from retention.value.purchases.fitted import FittedPurchases
+from retention.value.purchases.merged import merged
+from retention.value.purchases.starts import hills, sketch
+from retention.value.weights import weights_of
 
 if TYPE_CHECKING:
     from retention._kernels.purchases import Cells, Kernel, Rows
+    from retention.value.purchases.explained import Explained
     from retention.value.purchases.posterior import Posterior
 
 __all__ = ["PurchaseModel", "rows_of"]
-
-_SKETCH = 256  # cells that stand for the base while the climb looks for where to start
 
 
 def rows_of(histories: Histories) -> "Rows":
@@ -80,10 +85,7 @@ class PurchaseModel:
 
     @penalty.validator
     def _check_penalty(self, attribute: Any, value: float) -> None:
-        if not 0 <= value < math.inf:
-            raise ConfigError(
-                f"penalty={value!r}", rule="a penalty is zero or more", remedy="1.0 is a standard normal prior"
-            )
+        check_penalty(value)
 
     @time_unit_days.validator
     def _check_unit(self, attribute: Any, value: float) -> None:
@@ -94,18 +96,7 @@ class PurchaseModel:
 
     @prior.validator
     def _check_prior(self, attribute: Any, value: Mapping[str, tuple[float, float]]) -> None:
-        for name, pair in value.items():
-            if name not in self.CENTER:
-                raise ConfigError(
-                    f"a prior for {name!r}", rule=f"{self.NAME} has {', '.join(self.CENTER)}",
-                    remedy=nearest(name, tuple(self.CENTER)),
-                )  # fmt: skip
-            if not (len(pair) == 2 and 0 < pair[0] < math.inf and 1 < pair[1] < math.inf):
-                raise ConfigError(
-                    f"prior {name}={pair!r}",
-                    rule="a prior is a positive median and a geometric standard deviation above 1",
-                    remedy="(0.8, 3.0): probably between 0.8 / 3 and 0.8 * 3",
-                )
+        check_prior(self.NAME, value, tuple(self.CENTER))
 
     @property
     def name(self) -> str:
@@ -138,18 +129,19 @@ class PurchaseModel:
         likelihood has no clear maximum (a handful of customers, nobody with a repeat purchase, all alike) a weak prior
         chooses, and ``diagnosis`` and the notes say so and along which ridge the parameters could wander.
         """
-        if self.rate or self.dropout:
-            from retention.value.purchases.explained import fit_explained
-
-            fitted = fit_explained(self, histories, weight)
-        else:
-            fitted = self._fit_plain(histories, weight)
+        fitted = self.fit_purchases(histories, weight)
         return evolve(fitted, margin=self.margin.fit(histories, fitted.log_rate(histories), weight))
+
+    def fit_purchases(self, histories: Histories, weight: FloatColumn | None = None) -> "FittedPurchases":
+        """``fit`` without the margins."""
+        explained = bool(self.rate or self.dropout)
+        return self._fit_explained(histories, weight) if explained else self._fit_plain(histories, weight)
 
     def _fit_plain(self, histories: Histories, weight: FloatColumn | None) -> "FittedPurchases":
         kernel, clock = self.kernel(), self.clock(histories, weight)
         cells = self.cells(histories, weight, which=False).scaled(clock)
         mean, sd, always = self.log_prior(clock)
+        few, begins = sketch(cells), hills(kernel, cells, mean, sd, always)
         point, found = estimate(
             lambda theta: kernel.total(np.exp(theta), cells),
             model=self.name,
@@ -158,8 +150,12 @@ class PurchaseModel:
             prior_sd=sd,
             always=always,
             customers=float(cells.weight.sum()),
-            sketch=_sketch(kernel, cells),
+            sketch=None if begins or few is cells else lambda theta: kernel.total(np.exp(theta), few),
+            begins=[hill.summit for hill in begins],
         )
+        if begins:
+            nearest_hill = min(begins, key=lambda hill: float(np.abs(hill.summit - point).max()))
+            found = evolve(found, starts=nearest_hill.starts)
         unit = (clock / self.time_unit_days) ** np.array(kernel.time_power, dtype=np.float64)
         values = np.exp(point) * unit
         errors = {name: error * float(u) for (name, error), u in zip(found.standard_errors.items(), unit, strict=True)}
@@ -170,6 +166,53 @@ class PurchaseModel:
             standard_errors=errors,
         )
         return FittedPurchases(recipe=self, purchase_params=tuple(values.tolist()), estimate=found)
+
+    def _fit_explained(self, histories: Histories, weight: FloatColumn | None) -> FittedPurchases:
+        """Attributes are centred and scaled: parameters are those of a customer with average attributes, and so is a
+        ``prior`` on them; coefficients are told per unit of the attribute."""
+        from retention.value.purchases.explained import fit_explained
+
+        kernel, clock, ones = self.kernel(), self.clock(histories, weight), weights_of(weight, len(histories))
+        design = Design.learn(histories, self.rate, self.dropout, ones)
+        point, found = fit_explained(
+            self.explained(histories, design, clock, ones),
+            model=self.name,
+            names=design.names,
+            prior=self.log_prior(clock),
+            penalty=self.penalty,
+            customers=float(ones.sum()),
+        )
+        d, unit = len(kernel.names), (clock / self.time_unit_days) ** np.array(kernel.time_power, dtype=np.float64)
+        # estimate() speaks of positive parameters; a coefficient's own error is without the factor exp(coefficient).
+        factor = np.concatenate([unit, np.exp(-point[d:]) / design.scales])
+        events = 0.0 if kernel.discrete else float(np.einsum("n,n->", ones, histories.frequency))
+        told = zip(found.standard_errors.items(), factor.tolist(), strict=True)
+        errors = {name: error * by for (name, error), by in told}
+        found = evolve(
+            found,
+            log_likelihood=found.log_likelihood - events * math.log(clock / self.time_unit_days),
+            standard_errors=errors,
+        )
+        params = tuple((np.exp(point[:d]) * unit).tolist())
+        coefficients = tuple(point[d:].tolist())
+        return FittedPurchases(
+            recipe=self, purchase_params=params, estimate=found, design=design, coefficients=coefficients
+        )
+
+    def moves(self, design: Design) -> Moves:
+        """Which parameter each coefficient of a design moves, and which way."""
+        names = self.kernel().names
+        processes = [(self.RATE, design.rate), (self.DROPOUT or self.RATE, design.dropout)]
+        return tuple((names.index(name), sign) for (name, sign), columns in processes for _ in columns)
+
+    def explained(
+        self, histories: Histories, design: Design, clock: float, weight: FloatColumn | None = None
+    ) -> "Explained":
+        """The likelihood of a base whose attributes move rate and drop-out, times in ``clock`` days."""
+        from retention.value.purchases.explained import explained
+
+        rows, ones = self.rows(histories).scaled(clock), weights_of(weight, len(histories))
+        return explained(self.kernel(), self.moves(design), rows, design.matrix(histories), ones)
 
     def posterior(
         self, histories: Histories, *, draws: int = 1000, seed: int = 0, weight: FloatColumn | None = None
@@ -184,19 +227,27 @@ class PurchaseModel:
             >>> len(posterior), posterior.names
             (500, ('r', 'alpha', 'a', 'b'))
         """
-        from retention.value.purchases.posterior import sample_posterior
+        from retention.value.purchases.draws import sample_posterior
 
         return sample_posterior(self, histories, draws=draws, seed=seed, weight=weight)
 
     def clock(self, histories: Histories, weight: FloatColumn | None = None) -> float:
         """The days that count as one time unit while fitting: the median age, so that priors scale with the data."""
-        w = weights_of(weight, len(histories))
-        old = np.flatnonzero((histories.age_days > 0) & (w > 0))
-        if not len(old) or self.kernel().discrete:
+        from retention._kernels.purchases import levels
+
+        if self.kernel().discrete:
             return self.time_unit_days
-        order = old[np.argsort(histories.age_days[old], kind="stable")]
-        held = np.cumsum(w[order])
-        return float(histories.age_days[order[np.searchsorted(held, held[-1] / 2)]])
+        if weight is None:
+            cells = merged(histories, rows_of, gaps=False, which=False)
+            T, w = cells.rows.T, cells.weight
+        else:
+            T, w = histories.age_days, weights_of(weight, len(histories))
+        old = np.flatnonzero((T > 0) & (w > 0))
+        if not len(old):
+            return self.time_unit_days
+        ages, at = levels(T[old])
+        held = np.cumsum(np.bincount(at, w[old]))
+        return float(ages[np.searchsorted(held, held[-1] / 2)])
 
     def rows(self, histories: Histories) -> "Rows":
         """What the kernel reads of a base, in days; a model may ask more of the base, and raise."""
@@ -206,7 +257,10 @@ class PurchaseModel:
         """The base with identical customers merged, in days."""
         from retention._kernels.purchases import merge
 
-        return merge(self.rows(histories), weight, gaps=self.kernel().uses_gaps, which=which)
+        gaps = self.kernel().uses_gaps
+        if weight is None and type(self).rows is PurchaseModel.rows and type(self).cells is PurchaseModel.cells:
+            return merged(histories, self.rows, gaps=gaps, which=which)
+        return merge(self.rows(histories), weight, gaps=gaps, which=which)
 
     def log_prior(self, clock: float) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
         """Means and standard deviations of the log-parameters (times in ``clock`` days), and the precision of those
@@ -257,12 +311,3 @@ def _descendants(cls: type[PurchaseModel]) -> list[type[PurchaseModel]]:
 
     below = [found for child in cls.__subclasses__() for found in (child, *_descendants(child))]
     return [found for found in below if hasattr(found, "NAME")]
-
-
-def _sketch(kernel: "Kernel", cells: "Cells") -> Callable[[Any], Any] | None:
-    """The likelihood of a few hundred of the cells, for finding a start; None if there are no more."""
-    if len(cells.weight) <= 2 * _SKETCH:
-        return None
-    every = len(cells.weight) // _SKETCH
-    some = cells._replace(rows=cells.rows.take(slice(None, None, every)), weight=cells.weight[::every])
-    return lambda theta: kernel.total(np.exp(theta), some)

@@ -9,7 +9,7 @@ from retention.errors import ConfigError, ModelError
 from retention.frames.table import FloatColumn, IntColumn, Table, TextColumn, column
 from retention.histories import Histories
 from retention.records.referrals import Referrals
-from retention.value.referrals.credit import positions
+from retention.value.positions import positions
 from retention.value.valuation import Valuation
 
 __all__ = ["FutureReferrals", "expected_referrals"]

@@ -10,7 +10,8 @@ from attrs import field, frozen
 from retention.errors import ConfigError, ModelError
 from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
-from retention.value.referrals.credit import ReferralValue, Valued, bounds_of_sums, spread
+from retention.value.referrals.sums import Chances, Valued
+from retention.value.referrals.tables import ReferralValue
 
 __all__ = ["TotalValue", "ServiceRule", "ServiceClasses", "total_value", "service_class"]
 
@@ -154,30 +155,25 @@ def total_value(valuation: Valued, crv: ReferralValue) -> TotalValue:
             remedy="pass the valuation that credit_referrals was given",
         )
 
-    def own(values: FloatColumn) -> FloatColumn:
-        return np.concatenate([values, np.zeros(len(crv) - n)])
-
-    clv, low, high = own(valuation.value), own(valuation.value_low), own(valuation.value_high)
-    purchases = own(valuation.expected_purchases)
-    sd = spread(clv, low, high, purchases, valuation.interval)
-    total = clv + crv.crv
-    both = (sd > 0) & (crv.crv_sd > 0)
-    total_low, total_high = bounds_of_sums(
-        total,
-        np.hypot(sd, crv.crv_sd),
-        low + crv.crv_low,
-        high + crv.crv_high,
-        purchases + crv.expected_purchases,
-        np.full(len(crv), True) if crv.together else ~both,
-        valuation.interval,
+    own = Chances.of(valuation).take(np.minimum(np.arange(len(crv)), n - 1), np.arange(len(crv)) >= n)
+    both = (own.sd > 0) & (crv.crv_sd > 0)
+    sums = Chances(
+        mean=own.mean + crv.crv_mean,
+        sd=np.hypot(own.sd, crv.crv_sd),
+        low=own.low + crv.crv_low,
+        high=own.high + crv.crv_high,
+        idle=own.idle + crv.crv_idle,
+        silent=own.silent * crv.p_silent,
     )
+    low, high = sums.bounds(~both | crv.together, valuation.interval)
+    total = own.mean + crv.crv
     return TotalValue(
         customer_id=crv.customer_id,
-        clv=clv,
+        clv=own.mean,
         crv=crv.crv,
         total=total,
-        total_low=total_low,
-        total_high=total_high,
+        total_low=low,
+        total_high=high,
         attributed=total - crv.given,
         interval=valuation.interval,
         currency=valuation.currency,

@@ -8,13 +8,18 @@ import numpy as np
 from attrs import asdict, evolve, field, frozen
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "estimate", "positive_parameters", "ridge", "tuples"]
+__all__ = ["Estimate", "Fitted", "carried_over", "estimate", "positive_parameters", "ridge", "tuples"]
 
 Array = NDArray[np.float64]
 Objective = Callable[[Array], tuple[float, Array, Array]]
 
 IDENTIFIED = 3.0
 """A direction of log-parameters with a standard error above this (a factor of 20) counts as not identified."""
+
+_OPEN = 0.1 * IDENTIFIED**-2  # curvature of a ridge that no further climbing would make a summit
+
+
+_ALIKE = 3.0  # nats: what fits worse than that does not fit about equally well
 
 
 def tuples(rows: Any) -> tuple[tuple[float, ...], ...]:
@@ -60,6 +65,33 @@ class Estimate:
         return evolve(self, notes=self.notes + notes)
 
 
+@frozen(kw_only=True)
+class Fitted:
+    """A model with parameters, and the evidence behind them if they were fitted: None if they were given."""
+
+    estimate: Estimate | None = None
+
+    @property
+    def log_likelihood(self) -> float | None:
+        """Of what the model was fitted to, at the fitted parameters; None when they were given."""
+        return None if self.estimate is None else self.estimate.log_likelihood
+
+    @property
+    def standard_errors(self) -> Mapping[str, float] | None:
+        """By parameter; None when the parameters were given, NaN where the data do not identify one."""
+        return None if self.estimate is None else self.estimate.standard_errors
+
+    @property
+    def diagnosis(self) -> str:
+        """What was wrong with the fit; empty if nothing."""
+        return "" if self.estimate is None else self.estimate.diagnosis
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results should know: what was not identified, and what stands in for what."""
+        return () if self.estimate is None else self.estimate.notes
+
+
 def estimate(
     objective: Objective,
     *,
@@ -89,7 +121,7 @@ def estimate(
     if customers:
         begin = prior_mean if start is None else start
         top, starts = _highest(_leaning(objective, prior_mean, asked), begin, prior_sd, sketch, begins)
-    diagnosis = ""
+    diagnosis, chose = "", ""
     if top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2):
         point, climbed = top.point, top
         value, _, hessian = objective(point)
@@ -98,33 +130,60 @@ def estimate(
         from retention._kernels.newton import maximise
 
         begin = prior_mean if start is None else start
-        climbed = maximise(_leaning(objective, prior_mean, np.maximum(asked, weak)), begin)
+        climbed = maximise(_leaning(objective, prior_mean, np.maximum(asked, weak)), begin, open_below=_OPEN)
         point = climbed.point
         value, _, hessian = objective(point)
         curvature, axes = np.linalg.eigh(-hessian)
         flat = curvature < IDENTIFIED**-2
         variance = (axes[:, ~flat] ** 2) @ (1 / curvature[~flat])
         unknown = (axes[:, flat] ** 2).sum(axis=1) > 0.05
-        if top is not None and not top.converged:
-            unknown |= np.abs(top.point) > 10.0  # on its way to the edge of the box: a ridge that rises for ever
+        if top is not None:  # where it left the climb: along a ridge, or on its way to the edge of the box
+            bend, ways = np.linalg.eigh(-top.hessian)
+            unknown |= (ways[:, bend < IDENTIFIED**-2] ** 2).sum(axis=1) > 0.05
+            unknown |= np.abs(top.point) > 10.0
         errors = np.where(unknown, np.nan, np.exp(point) * np.sqrt(variance))
         blurred = [name for name, hidden in zip(names, unknown, strict=True) if hidden]
         which = f"{', '.join(blurred) or 'some combination of ' + ', '.join(names)} not identified"
         directions = "; ".join(ridge(names, axis) for axis in axes[:, flat].T)
         along = f"; the ridge: {directions}" if directions else ""
         diagnosis = f"{model}: the likelihood has no clear maximum ({which} by {customers:,.0f} customers{along})"
+        given_up = 0.0 if top is None else top.value - _leaning(objective, prior_mean, asked)(point)[0]
+        chose = (
+            "chose among values that fit about equally well"
+            if given_up < _ALIKE
+            else f"held the parameters back from the edge, which gave up {given_up:,.0f} nats of likelihood"
+        )
     found = Estimate(
         customers=customers,
         log_likelihood=float(value),
         standard_errors={name: float(error) for name, error in zip(names, errors, strict=True)},
-        spread=np.linalg.inv(_positive(-hessian) + np.diag(np.maximum(asked, weak))),
+        spread=_inverse(_positive(-hessian) + np.diag(np.maximum(asked, weak))),
         gradient_norm=float(np.sqrt(climbed.decrement)),
         converged=climbed.converged,
         starts=starts,
         diagnosis=diagnosis,
-        notes=(f"{diagnosis}; a weak prior chose among values that fit about equally well",) if diagnosis else (),
+        notes=(f"{diagnosis}; a weak prior {chose}",) if diagnosis else (),
     )
     return point, found
+
+
+def carried_over(found: Estimate, back: Array, *, curvature: Array, slope: Array) -> Estimate:
+    """The same evidence for ``back @ theta``: errors and spread through a linear map of the log-parameters.
+
+    ``curvature`` is minus the Hessian at the maximum, with the precision of a prior that was asked for; ``slope`` what
+    each told parameter moves per unit of its own theta: the parameter itself where theta is its logarithm, else 1. A
+    told parameter into which one goes that is not identified has no standard error.
+    """
+    known = np.isfinite(list(found.standard_errors.values()))
+    spread = np.asarray(found.spread)
+    covariance = np.linalg.inv(curvature) if known.all() else spread
+    errors = np.sqrt(np.diag(back @ covariance @ back.T)) * slope
+    errors[(np.abs(back) @ ~known) > 0] = math.nan
+    return evolve(
+        found,
+        standard_errors={name: float(e) for name, e in zip(found.standard_errors, errors, strict=True)},
+        spread=back @ spread @ back.T,
+    )
 
 
 def _leaning(objective: Objective, center: Array, precision: Array) -> Objective:
@@ -149,14 +208,14 @@ def _highest(
     sign = np.where(np.arange(len(center)) % 2 == 0, 1.0, -1.0)
     starts = list(begins) or [center, center + sd * sign / 2, center - sd * sign / 2]
     if sketch is not None:
-        ends: list[Array] = [climb.point for climb in (maximise(sketch, s, steps=30) for s in starts)]
+        ends: list[Array] = [climb.point for climb in (maximise(sketch, s, steps=30, open_below=_OPEN) for s in starts)]
         apart = [ends[0]]
         for end in ends[1:]:
             if all(float(np.abs(end - other).max()) > 0.1 for other in apart):
                 apart.append(end)
-        climbs = [maximise(objective, end) for end in apart]
+        climbs = [maximise(objective, end, open_below=_OPEN) for end in apart]
     else:
-        climbs = [maximise(objective, start) for start in starts]
+        climbs = [maximise(objective, start, open_below=_OPEN) for start in starts]
     best = max(climbs, key=lambda climb: (climb.converged, climb.value))
     agreeing = sum(abs(climb.value - best.value) < 1e-6 * max(1.0, abs(best.value)) for climb in climbs)
     return best, len(starts) - len(climbs) + agreeing
@@ -185,6 +244,13 @@ def _positive(matrix: Array) -> Array:
     """The nearest matrix without negative curvature."""
     curvature, axes = np.linalg.eigh(matrix)
     return np.asarray((axes * np.maximum(curvature, 0.0)) @ axes.T)
+
+
+def _inverse(matrix: Array) -> Array:
+    """The inverse of a positive matrix, positive itself however unlike its directions are."""
+    curvature, axes = np.linalg.eigh(matrix)
+    variance = 1 / np.maximum(curvature, 1e-300)
+    return np.asarray((axes * np.maximum(variance, 1e-12 * variance.max())) @ axes.T)
 
 
 def positive_parameters(model: str, given: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:

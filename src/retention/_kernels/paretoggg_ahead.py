@@ -1,0 +1,345 @@
+r"""Purchases to come under a Pareto/GGG. Given k, the n-th from now falls at T + v with density
+
+    BP_{nk, a}(H + v) P(Beta(k, (n-1) k) > H / (H + v)) / P(gap > H)
+
+(n gaps that add up to H + v, the first of them longer than H), BP_{m, a} the density of A/k times a beta-prime(m, a).
+Each is integrated against survival and discount over zeta = logit(v / horizon), in which it has one peak: equal steps
+around it, longer and longer ones into the tails. The sum over n is taken one by one where its terms change from one to
+the next, and by Gauss-Legendre panels over n, with Euler and Maclaurin's corrections, from where they no longer do.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln, polygamma, psi
+
+from retention._kernels.gammagaps import softplus
+from retention._kernels.paretoggg_grid import Pairs
+from retention._kernels.paretoggg_silence import lines, sigmoid
+from retention._kernels.quadrature import legendre
+
+__all__ = ["Outlook", "Precision", "arrival", "counted", "outlook", "pairs_ahead", "quintic", "windows"]
+
+Floats = NDArray[np.float64]
+Where = NDArray[np.intp]
+
+_FADED = 26.0
+_MANY = 24  # purchases ahead that are always summed one by one
+_MOST = 1e9
+
+
+class Precision(NamedTuple):
+    """How fine the rules are: step in zeta, what may be left of a sum over n, step of the tables, nodes over v."""
+
+    step: float = 0.4
+    rest: float = 1e-11
+    cell: float = 0.055
+    nodes: int = 16
+
+
+class Outlook(NamedTuple):
+    """What one arrival rule needs: the pairs, each one's share, her T, and ln P(gap > H)."""
+
+    p: Pairs
+    share: Floats
+    T: Floats
+    silent: Floats
+
+    def take(self, some: Any) -> "Outlook":
+        """Some of the pairs."""
+        return Outlook(self.p.take(some), self.share[some], self.T[some], self.silent[some])
+
+
+def outlook(p: Pairs, share: Floats, silent: Floats, T: Floats, worth: float) -> Outlook:
+    """The pairs whose share among the ways of being alive is above ``worth``."""
+    keep = np.flatnonzero(share > worth)
+    of = p.take(keep)
+    return Outlook(of, share[keep], T[of.row], silent[keep])
+
+
+class _Longer(NamedTuple):
+    """ln P(Beta(k, (n-1) k) > H / (H + v)) by z = ln(v / H), as quintic pieces in arsinh((z - middle) / wide)."""
+
+    m: Floats
+    k: Floats
+    middle: Floats
+    wide: Floats
+    low: Floats
+    last: NDArray[np.intp]
+    offset: NDArray[np.intp]
+    pieces: Floats
+    cell: float
+
+    def __call__(self, which: Where, z: Floats) -> Floats:
+        col = which[:, None]
+        xi = np.arcsinh((z - self.middle[col]) / self.wide[col])
+        where = (xi - self.low[col]) / self.cell
+        at = np.clip(where, 0.0, self.last[col])
+        i = np.minimum(at.astype(np.intp), self.last[col] - 1)
+        f = at - i
+        c = self.pieces[self.offset[col] + i]
+        out = c[..., 5]
+        for j in (4, 3, 2, 1, 0):
+            out = out * f + c[..., j]
+        left = where < 0
+        if np.any(left):
+            pair = np.broadcast_to(col, z.shape)[left]
+            out[left] = _far_left(self.m[pair], self.k[pair], z[left])
+        return np.asarray(np.minimum(out, 0.0))
+
+
+def _far_left(m: Floats, k: Floats, z: Floats) -> Floats:
+    """ln I_{sigma(z)}(m, k) where sigma(z) is small: three terms of its series."""
+    x = sigmoid(z)
+    series = 1 + (m + k) / (m + 1) * x * (1 + (m + k + 1) / (m + 2) * x)
+    return np.asarray(m * -softplus(-z) + k * -softplus(z) - np.log(m) - betaln(m, k) + np.log(series))
+
+
+def quintic(value: Floats, slope: Floats, bend: Floats) -> Floats:
+    """Coefficients (.., pieces, 6) of what runs through values, slopes and second derivatives at 0, 1, 2, .."""
+    f0, a0, a1, b0, b1 = value[:, :-1], slope[:, :-1], slope[:, 1:], bend[:, :-1], bend[:, 1:]
+    rise = value[:, 1:] - f0
+    return np.stack(
+        [
+            f0,
+            a0,
+            b0 / 2,
+            10 * rise - 6 * a0 - 4 * a1 - 1.5 * b0 + 0.5 * b1,
+            -15 * rise + 8 * a0 + 7 * a1 + 1.5 * b0 - b1,
+            6 * rise - 3 * (a0 + a1) + (b1 - b0) / 2,
+        ],
+        axis=-1,
+    )
+
+
+def _longer(n: float, k: Floats, cell: float) -> _Longer:
+    """The tables of the distinct ``k``, from integrals of the density over each piece."""
+    m = (n - 1) * k
+    width = np.sqrt(polygamma(1, k) + polygamma(1, m))
+    wide = 1.5 * np.minimum(width, 1.0)
+    middle = np.log((m + 1) / (k + 1))
+    begin = np.minimum(middle - 5 * wide, -np.log(3000 * (m + k + 1) / (m + 1)))
+    top = np.maximum(psi(m) - psi(k) + 7 * width, middle) + 32 / k
+    low, high = np.arcsinh((begin - middle) / wide), np.arcsinh((top - middle) / wide)
+    last = np.ceil((high - low) / cell).astype(np.intp)
+    size = int(last.max()) + 1
+    front = betaln(m, k)
+
+    def density(xi: Floats, some: Any) -> tuple[Floats, Floats, Floats]:
+        z = middle[some] + wide[some] * np.sinh(xi)
+        log_p = m[some] * -softplus(-z) + k[some] * -softplus(z) - front[some]
+        return z, np.exp(np.maximum(log_p, -700.0)), wide[some] * np.cosh(xi)
+
+    col = (slice(None), None)
+    edge = low[:, None] + cell * np.arange(size)
+    x, weight = legendre(6)
+    mass = np.zeros((len(k), size - 1))
+    for node, w in zip(x, weight, strict=True):
+        _, p, jacobian = density(edge[:, :-1] + cell / 2 * (node + 1), col)
+        mass += cell / 2 * w * p * jacobian
+    z, p, jacobian = density(edge, col)
+    start = np.exp(np.maximum(_far_left(m, k, z[:, 0]), -700.0))
+    I = start[:, None] + np.concatenate([np.zeros((len(k), 1)), np.cumsum(mass, axis=1)], axis=1)
+    log_I = np.log(np.maximum(I, 1e-304))
+    slope = p / np.maximum(I, 1e-304)
+    x = sigmoid(z)
+    bend = slope * (m[:, None] * (1 - x) - k[:, None] * x - slope)
+    d1 = slope * jacobian * cell
+    d2 = (bend * jacobian**2 + slope * wide[:, None] * np.sinh(edge)) * cell**2
+    pieces = quintic(log_I, d1, d2)
+    offset = (size - 1) * np.arange(len(k))
+    return _Longer(m, k, middle, wide, low, last, offset, pieces.reshape(-1, 6), cell)
+
+
+def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """(left, right, low, high, curvature) of the n-th arrival, kept and discounted, by zeta."""
+    p, later = o.p, o.p.beta + o.T
+    k, a, s, H = p.k, p.a, p.s, p.H
+    m = (n - 1) * k
+    end, some = np.log(horizon), H > 0
+    with np.errstate(divide="ignore"):
+        log_H = np.log(H)
+    log_rate = np.log(k) - np.log(p.A)
+    ramp = np.ones_like(k)
+    knee = np.full_like(k, -np.inf)
+    if n > 1:
+        ramp = np.sqrt(polygamma(1, k) + polygamma(1, m))
+        knee = log_H + psi(m) - psi(k)
+
+    def slope(zeta: Floats) -> Floats:
+        u = end - softplus(-zeta)
+        v = np.exp(u)
+        fresh = sigmoid(np.minimum(u - log_H, 700.0))
+        w = sigmoid(log_rate + np.logaddexp(log_H, u))
+        rise = fresh * (n * k * (1 - w) - a * w - 1) + 1 - s * v / (later + v) - delta * v
+        if n > 1:
+            mills = softplus(-1.6 * np.clip((u - knee) / ramp, -1e6, 1e6)) / ramp
+            rise = rise + m * mills / (m + mills)
+        near = sigmoid(zeta)
+        return np.asarray(rise * (1 - near) - near)
+
+    def height(zeta: Floats) -> Floats:
+        """Of the first arrival."""
+        u = end - softplus(-zeta)
+        log_S = np.logaddexp(log_H, u)
+        log_y, v = log_rate + log_S, np.exp(u)
+        ways = k * log_y - (k + a) * softplus(log_y) + u - log_S
+        return np.asarray(ways - s * np.log1p(v / later) - delta * v - softplus(zeta))
+
+    marks = [log_H, -log_rate, np.log(later), np.full_like(k, end)]
+    if delta > 0:
+        marks.append(np.full_like(k, np.log(4 / delta)))
+    marks.append(np.where(s > 1, np.log(4 * later / np.maximum(s, 1.0)), end))
+    known = [np.where(np.isfinite(mark), mark, end) - end for mark in marks]
+    low = np.minimum.reduce(known) - 5.0 - np.log1p(1 / k)
+    high = np.maximum(np.maximum.reduce(known), np.log(n * p.A + H * k) - np.log(a) - end) + 5.0
+    high = np.minimum(high, 5.0 + np.log1p(n * k))
+    for _ in range(12):
+        middle = (low + high) / 2
+        up = slope(middle) > 0
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    mode = (low + high) / 2
+    bend = np.maximum((slope(mode - 0.02) - slope(mode + 0.02)) / 0.04, 0.0)
+    if n > 1:
+        bend = np.where(some, np.maximum(bend, 0.4 / ramp**2), bend)
+    wide = 1 / np.sqrt(bend + 0.2)
+
+    def faded(side: float) -> Floats:
+        """Where the integrand is e^-26 of its peak at most, if it is log-concave."""
+        one, two = np.abs(slope(mode + side * 3 * wide)), np.abs(slope(mode + side * 6 * wide))
+        rest = np.maximum(_FADED - 3 * wide * one, 0.0)
+        return np.asarray(mode + side * (6 * wide + rest / np.maximum(np.maximum(two, one), 1e-12)))
+
+    low, high = faded(-1.0), faded(1.0)
+    if n == 1:
+        # After a wait the density of her next purchase levels off towards v = 0, where v d(ln v) falls by itself.
+        low = np.where(some, low - np.maximum(_FADED - height(mode) + height(low), 0.0), low)
+    left, right = mode - 3 * wide, mode + 3 * wide
+    for mark in known:
+        left, right = np.minimum(left, np.maximum(mark, low)), np.maximum(right, np.minimum(mark, high))
+    return left - 2.0, right + 2.0, low, high, bend
+
+
+def arrival(
+    o: Outlook, n: float, horizon: float, delta: float, precision: Precision, second: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """E[d_n], E[d_n^2] and E[sum over i < n of d_i d_n] of the n-th purchase ahead, given she is there."""
+    first, squares, before = (np.zeros(len(o.T)) for _ in range(3))
+    if n > 1:
+        distinct, which = np.unique(o.p.k, return_inverse=True)
+        table = _longer(n, distinct, precision.cell)
+    left, right, low, high, bend = windows(o, n, horizon, delta)
+    front = betaln(n * o.p.k, o.p.a) + o.silent
+    log_rate = np.log(o.p.k) - np.log(o.p.A)
+    with np.errstate(divide="ignore"):
+        log_H = np.log(o.p.H)
+    end, later = np.log(horizon), o.p.beta + o.T
+    for some, zeta, w in lines(left, right, low, high, bend, precision.step):
+        k, a, H = (each[some][:, None] for each in (o.p.k, o.p.a, o.p.H))
+        short = softplus(-zeta)
+        u = end - short
+        v = np.exp(u)
+        log_S = np.logaddexp(log_H[some][:, None], u)
+        log_y = log_rate[some][:, None] + log_S
+        log_f = n * k * log_y - (n * k + a) * softplus(log_y) - front[some][:, None] + u - log_S
+        log_f = log_f - o.p.s[some][:, None] * np.log1p(v / later[some][:, None])
+        longer = None
+        if n > 1:
+            longer = np.zeros_like(v)
+            waited = H[:, 0] > 0
+            longer[waited] = table(which[some][waited], (u - log_H[some][:, None])[waited])
+            log_f = log_f + longer
+        f = w * np.exp(np.minimum(log_f, 300.0) - short - zeta)  # dv / v = (1 - v / horizon) d zeta
+        fade = np.exp(-delta * v)
+        f = f * fade
+        first[some] = f.sum(axis=1)
+        if second:
+            squares[some] = np.einsum("nj,nj->n", f, fade)
+            if longer is not None:
+                each = n - 1 if delta == 0 else _before_last(n, k, H, v, longer, delta)
+                before[some] = np.einsum("nj,nj->n", f, np.broadcast_to(each, f.shape))
+    return first, squares, before
+
+
+@cache
+def _among(m: int, points: int = 5) -> tuple[Floats, Floats]:
+    """Gauss's rule for the sum over 0, 1, .. m - 1, as shares of m; its weights add up to m."""
+    points = min(points, m)
+    j = np.arange(1, points)
+    off = np.sqrt(j**2 * (float(m) ** 2 - j**2) / (4 * (4 * j**2 - 1.0)))
+    nodes, vectors = np.linalg.eigh(np.diag(off, 1) + np.diag(off, -1))
+    return (nodes + (m - 1) / 2) / m, m * vectors[0] ** 2
+
+
+def _before_last(n: float, k: Floats, H: Floats, v: Floats, log_longer: Floats, delta: float) -> Floats:
+    """E[sum of the discounts of the n - 1 purchases before], given that the n-th makes the gaps add up to H + v.
+
+    Mean and variance of each moment are exact (shares of gamma gaps are beta); its discount is that of a gamma
+    variable with the same two, which is where ``pairs`` leaves the exact road.
+    """
+    v = np.maximum(v, 1e-290)
+    m, S = n - 1, H + v
+    q = H / S
+    with np.errstate(divide="ignore"):
+        log_q = np.log(q)
+    more = np.exp(np.minimum(m * k * np.log(v / S) + k * log_q - np.log(k) - betaln(m * k, k) - log_longer, 300.0))
+    # The first gap's share of the sum, given that it is above q: mean and mean square.
+    share = np.clip((1 + more) / n, q, 1.0)
+    square = np.clip((1 + more * (1 + q * n * k / (k + 1))) * (k + 1) / (n * (n * k + 1)), share**2, 1.0)
+    spread, rest = square - share**2, 1 - 2 * share + square
+    out = np.zeros_like(S)
+    for f, w in zip(*_among(max(round(m), 1)), strict=True):
+        mean = np.maximum(S * (share + (1 - share) * f) - H, 1e-300)
+        variance = S**2 * ((1 - f) ** 2 * spread + f * (1 - f) / (m * k + 1) * rest)
+        ratio = np.minimum(delta * variance / mean, 1e8)
+        shrink = np.where(ratio > 1e-9, np.log1p(ratio) / np.maximum(ratio, 1e-9), 1.0)
+        out += w * m / max(round(m), 1) * np.exp(-delta * mean * shrink)
+    return out
+
+
+def counted(sharp: float, most: float = _MOST) -> Iterator[tuple[float, float]]:
+    """(n, weight) for sums over n: one by one, later panels of eight Gauss-Legendre points.
+
+    ``sharp`` is the relative width, in n, of what the terms do; panels begin where they gain. Midpoint Euler-Maclaurin:
+    a sum from N on is the integral from N - 1/2 plus f'/24 - 7 f'''/5760 + 31 f'''''/967680 there.
+    """
+    share = min(0.125, 0.5 * sharp)  # of n: half a panel
+    many = max(_MANY, int(np.ceil(4.0 / share)))
+    for n in range(1, many + 1):
+        yield float(n), 1.0
+    x, weight = legendre(8)
+    basis = np.linalg.inv(np.polynomial.legendre.legvander(x, 7))
+    slopes = [np.polynomial.legendre.legval(-1.0, np.polynomial.legendre.legder(basis, m)) for m in (1, 3, 5)]
+    low = many + 0.5
+    while low < most:
+        half = low * share
+        weights = weight * half
+        if low == many + 0.5:
+            corrections = (slopes[0] / 24 / half, -slopes[1] * 7 / 5760 / half**3, slopes[2] * 31 / 967680 / half**5)
+            weights = weights + sum(corrections)
+        for z, w in zip(x, weights, strict=True):
+            yield low + half * (z + 1), float(w)
+        low += 2 * half
+
+
+def pairs_ahead(o: Outlook, size: int, horizon: float, delta: float, precision: Precision) -> Floats:
+    """E[sum over i != j of d_i d_j] of each customer, given that she is there."""
+    sums, means = np.zeros(size), np.zeros(size)
+    width = np.sqrt(1 / (_MANY * o.p.k) + 1 / o.p.a)
+    kind = np.minimum(np.ceil(np.log2(np.maximum(0.5 / width, 1.0))), 12)
+    # The sharpest first: they end soonest, and the others need only be exact against them.
+    for each in np.unique(kind)[::-1]:
+        left = o.take(np.flatnonzero(kind == each))
+        for n, weight in counted(0.5 * 0.5**each):
+            first, before = (part * left.share for part in arrival(left, n, horizon, delta, precision, True)[::2])
+            means += np.bincount(left.p.row, weight * first, size)
+            sums += np.bincount(left.p.row, weight * before, size)
+            rest = np.maximum(first * means[left.p.row], before * means[left.p.row]) * max(n, 4.0)
+            going = rest > precision.rest * np.minimum(left.p.a, 1.0) * (sums * means + means**2)[left.p.row]
+            if not np.any(going):
+                break
+            left = left.take(going)
+    return 2 * sums

@@ -1,0 +1,125 @@
+"""What purchase models with parameters have in common, wherever they read their customers: margins, doubt, evidence."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import field, frozen
+
+from retention.errors import ModelError
+from retention.frames.table import FloatColumn, Provenance
+from retention.value.asked import checked_days, checked_interval, checked_rate
+from retention.value.estimate import Fitted, tuples
+from retention.value.margins.protocol import FittedMargin
+
+if TYPE_CHECKING:
+    from retention.value.purchases.dynamic import DynamicParetoNBD
+    from retention.value.purchases.model import PurchaseModel
+
+__all__ = ["FittedWithMargin"]
+
+
+@frozen(kw_only=True)
+class FittedWithMargin(Fitted):
+    """Parameters in the order of the recipe's kernel, times in its time unit; coefficients; a margin model or none.
+
+    ``doubt`` may hold points of the log-parameters and coefficients (rows, equally likely) that intervals average over,
+    from a posterior sample; without it a normal distribution with the estimate's spread stands for the doubt.
+    """
+
+    recipe: "PurchaseModel | DynamicParetoNBD"
+    purchase_params: tuple[float, ...]
+    coefficients: tuple[float, ...] = ()
+    margin: FittedMargin | None = None
+    doubt: tuple[tuple[float, ...], ...] = field(default=(), converter=tuples)
+
+    @property
+    def name(self) -> str:
+        """The registry name of the model."""
+        return self.recipe.name
+
+    @property
+    def time_unit_days(self) -> float:
+        """The unit of the parameters that are times."""
+        return self.recipe.time_unit_days
+
+    @property
+    def params(self) -> Mapping[str, float]:
+        """Parameters and coefficients by name, and the margin model's if there is one."""
+        raise NotImplementedError
+
+    @property
+    def standard_errors(self) -> Mapping[str, float] | None:
+        """By parameter; None when the parameters were given, NaN where the data do not identify one."""
+        if self.estimate is None:
+            return None
+        money = None if self.margin is None else self.margin.standard_errors
+        return {**self.estimate.standard_errors, **(money or {})}
+
+    @property
+    def diagnosis(self) -> str:
+        """What was wrong with the fits; empty if nothing."""
+        own = "" if self.estimate is None else self.estimate.diagnosis
+        return "; ".join(text for text in (own, "" if self.margin is None else self.margin.diagnosis) if text)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the values should know: what was not identified, and what stands in for what."""
+        own = () if self.estimate is None else self.estimate.notes
+        return own if self.margin is None else (*own, *self.margin.notes)
+
+    def _question(self, days: float, rate: float, interval: float) -> tuple[FittedMargin, float, float]:
+        """The margin model, the horizon in days and the discount rate a day, or one clear error."""
+        if self.margin is None:
+            raise ModelError(
+                f"value() of a {self.name} model without margins",
+                rule="value needs what a purchase day brings",
+                remedy=f"fit the model, or give {', '.join(self.recipe.margin.names)} to at(...)",
+            )
+        checked_interval(interval)
+        return self.margin, checked_days(days, "horizon_days", checked_rate(rate)), math.log1p(rate) / 365.0
+
+    def _points(self) -> FloatColumn:
+        """Points of (log-parameters, coefficients) that stand for the doubt about them; one if they were given."""
+        from retention._kernels.points import normal_points
+
+        if self.doubt:
+            return np.array(self.doubt)
+        center = np.concatenate([np.log(self.purchase_params), self.coefficients])[None]
+        if self.estimate is None:
+            return center
+        spread = np.array(self.estimate.spread)
+        # Where the parameters are known to a few per cent a handful of points has the same first two moments.
+        least = 2 * (len(spread) + 1)
+        count = max(32, least) if float(np.sqrt(np.diag(spread).max())) > 0.05 else least
+        steps = normal_points(count, len(spread)) @ np.linalg.cholesky(spread).T
+        return np.asarray(np.clip(center + steps, -14.0, 25.0))
+
+    def _evidence(self, base: Provenance) -> Provenance:
+        """Where numbers about the customers of a base come from."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            release: str | None = version("retention")
+        except PackageNotFoundError:
+            release = None
+        notes = [*base.notes, *self.notes]
+        if self.estimate is None:
+            notes.append(
+                f"{self.name}: parameters were given, not fitted: intervals hold chance alone, no parameter doubt"
+            )
+        errors: Mapping[str, Any] = self.standard_errors or {}
+        return Provenance(
+            as_of=base.as_of,
+            data=base.data,
+            model=self.name,
+            parameters={
+                **self.params,
+                "time_unit_days": self.time_unit_days,
+                "log_likelihood": self.log_likelihood,
+                "standard_errors": {name: None if math.isnan(error) else error for name, error in errors.items()},
+            },
+            version=release,
+            notes=tuple(dict.fromkeys(notes)),
+        )
