@@ -119,8 +119,10 @@ def replication(name: str, seed: int, customers: int = 500, factor: float = 1.7)
     truth = middle * np.exp(np.log(factor) * rng.standard_normal(len(middle)))
     ages = rng.integers(*((5, 13) if kernel.discrete else (20, 60)), customers).astype(float)
     rows = kernel.simulate(truth, ages, rng)
+    # Of 100,000 Pareto/GGG customers one comes in such bursts that her recency is below the smallest float.
+    recency = np.where(rows.x > 0, np.maximum(rows.t_x, 1e-300), 0.0)
     base = Histories.from_arrays(
-        frequency=rows.x.astype(int), recency_days=rows.t_x * unit, age_days=rows.T * unit,
+        frequency=rows.x.astype(int), recency_days=recency * unit, age_days=rows.T * unit,
         gap_log_sum=rows.log_gaps + rows.x * np.log(unit),
     )  # fmt: skip
     posterior = kind(**options, prior=prior).posterior(base, draws=250, seed=seed)

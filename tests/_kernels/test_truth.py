@@ -96,6 +96,11 @@ def purchases(kernel, point, counts=(0, 1, 3, 10)):
         "pairs": ahead.pairs[0],
         **{f"pmf_{n}": pmf[n] for n in counts},
     }
+    asked = [(h, 0.0), (h, delta), *([(np.inf, delta)] if delta else [])]
+    alive, means = kernel.outlook(params, merge(one, gaps=kernel.uses_gaps), asked)
+    out["together:p_alive"] = alive[0]
+    for name, mean in zip(("mean", "discounted", "endless"), means, strict=False):
+        out[f"together:{name}"] = mean[0]
     if delta:
         ever = kernel.forecast(params, one, np.inf, delta, second=True)
         out |= {"endless": ever.mean[0], "endless_pairs": ever.pairs[0]}
@@ -340,6 +345,7 @@ PROOF = {
     "forecast": ["mean", "any", "discounted", "squares", "pairs", "endless", "endless_pairs"],
     "pmf": ["pmf_0", "pmf_1", "pmf_3"],
     "log_rate": ["log_rate"],
+    "together": ["p_alive", "mean", "discounted", "endless"],
     "simulate": [],
     "ahead": [],
 }
@@ -380,14 +386,15 @@ OTHERS = {
     },
 }
 RECORDS = {
-    "contracts": {"Contractual", "Residual", "longest"}, "gammagamma": {"Params", "shares"}, "credibility": {"Params", "Days"},
-    "paretonbd_dynamic": {"NAMES", "Stretch"},
+    "contracts": {"Contractual", "Residual", "longest"}, "gammagamma": {"Params", "shares"},
+    "credibility": {"Params", "Days"}, "paretonbd_dynamic": {"NAMES", "Stretch"},
 }  # fmt: skip
-# ``shares`` has a grid of its own in test_gammagamma_shares.py, Pareto/GGG in test_paretoggg.py; the clocks answer to timing, in tests/timing; the others are
-# tools that no question is put to, with tests of their own or inside the kernels that use them.
+# ``shares`` has a grid of its own in test_gammagamma_shares.py, Pareto/GGG in test_paretoggg.py; the clocks and what
+# watches for changes answer to timing and worlds, in their tests; the others are tools that no question is put to, with
+# tests of their own or inside the kernels that use them.
 ELSEWHERE = {
-    "paretoggg", "gammagaps", "logt", "changes", "ensemble", "halfline", "newton", "nodes", "periods", "points", "psis",
-    "purchases", "quadrature", "renewal",
+    "paretoggg", "gammagaps", "logt", "changes", "competing", "scan", "ensemble", "halfline", "newton", "nodes",
+    "periods", "points", "psis", "purchases", "quadrature", "renewal",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {

@@ -6,10 +6,15 @@ gamma(s, beta). k = 1 for all (t = gamma to infinity) is the Pareto/NBD. Besides
 of the logs of her gaps.
 
 Given k, rate and lifetime integrate by hand up to one integral over her next gap (``paretoggg_silence``); over k the
-trapezoidal rule in ln k does the rest (``paretoggg_grid``), and forecasts add up the n-th purchases ahead
-(``paretoggg_ahead``). Derivatives are exact, under both integrals. Relative errors against
-fifty digits: log-likelihood, P(alive) and survival 1e-9, gradient and Hessian 1e-8, forecasts about 1e-9 for most and
-1e-8 for clockwork with dozens of purchases; ``pairs`` 2e-3 when discounted, ``rough`` 2e-3.
+trapezoidal rule in ln k does the rest (``paretoggg_grid``). The mean of a forecast is an integral over her next
+purchase (``paretoggg_renewals``), its distribution one for each n-th purchase ahead (``paretoggg_ahead``). Derivatives
+are exact, under both integrals.
+
+Largest relative errors measured: 1e-9 of P(alive) and survival, and of a nat for the log-likelihood, 2e-9 of the
+gradient, 9e-9 of the Hessian, all against fifty digits; means of forecasts 8e-10 on 56 of a grocer's customers and
+horizons against the same double integral by brute force. Without a horizon mean, ``squares`` and ``any`` are within
+1e-10 of fifty digits, on a handful of points; discounted ``pairs`` match two moments only, and were off by 4e-4 there.
+Bounds on ``rough`` are 2e-3. Customers of clockwork (k above 1,000) or with thousands of purchases take seconds each.
 """
 
 import numpy as np
@@ -28,6 +33,7 @@ __all__ = ["KERNEL"]
 Floats = NDArray[np.float64]
 
 _ENDLESS = 45.0  # e^-45 is below the last digit of a float
+_FOREVER = 1e250
 _DEEPEST = 600.0  # e^-600 of the heaviest value of k
 _FINE, _PAIRS = Precision(), Precision(step=0.45, rest=1e-7, cell=0.1)
 _ROUGH = Precision(step=0.55, rest=1e-4, cell=0.15, nodes=8)
@@ -142,6 +148,8 @@ def forecast(
     mean, squares, some = (
         np.bincount(o.p.row, each * o.share, size) * alive for each in means(o, h, delta, precision, second)
     )
+    if h < horizon:  # discounts have ended; whether she ever buys again is not known yet
+        some = np.bincount(o.p.row, arrival(o, 1.0, min(horizon, _FOREVER), 0.0, precision)[0] * o.share, size) * alive
     both = np.zeros(size)
     if second:
         o = outlook(p, share, silent, rows.T, max(least, 1e-8))
@@ -150,7 +158,7 @@ def forecast(
 
 
 def pmf(params: Params, rows: Rows, horizon: float, most: int) -> Floats:
-    """P(0 .. ``most`` purchases in the horizon), as differences of P(at least n): absolute error about 1e-12."""
+    """P(0 .. ``most`` purchases in the horizon), as differences of P(at least n): its errors are absolute."""
     size = len(rows.x)
     least = np.zeros((size, most + 2))
     least[:, 0] = 1.0

@@ -34,7 +34,8 @@ class Estimate:
     ``standard_errors`` come from the curvature of the log-likelihood at its maximum, NaN where the data do not
     identify a parameter. ``spread`` is the covariance of the *log*-parameters that intervals use; it contains the
     weak prior's precision, so that no parameter is ever taken to vary without limit. ``gradient_norm`` is the distance
-    to the maximum in standard errors (the Newton decrement), ``starts`` from how many points the climb led to it.
+    to the maximum in standard errors (the Newton decrement). ``starts`` says how many starting points belong to it: a
+    climb from each led there, or, where many are looked at together, the straight way there rises at every stop.
     ``diagnosis`` is empty when there is nothing to report.
     """
 

@@ -312,7 +312,13 @@ def pmf(k, alive, ticks, R, A, a, b, h, most):
                 weight * (at_least(n * k - j, R + j, share) if n * k > j else 1) for j, weight in enumerate(ticks)
             )
 
-        exactly = would(n) - would(n + 1)
+        exactly = mp.fsum(
+            weight
+            * mp.exp(mp.loggamma(R + j + i) - mp.loggamma(R + j) - mp.loggamma(i + 1))
+            * mp.exp(i * mp.log(share) + (R + j) * mp.log1p(-share))
+            for j, weight in enumerate(ticks)
+            for i in range(max(n * k - j, 0), (n + 1) * k - j)
+        )
         stayed = mp.beta(a, b + n) / mp.beta(a, b)
         gone = mp.beta(a + 1, b + n - 1) / mp.beta(a, b) * would(n) if n else 0
         out.append(alive * (stayed * exactly + gone) + (0 if n else 1 - alive))

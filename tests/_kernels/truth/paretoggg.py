@@ -24,7 +24,7 @@ import mpmath as mp
 mp.mp.dps = 50
 AHEAD = 52.0
 PATIENCE = 5  # seconds of computing; extreme points that take longer go without truth
-FORECASTS = [(1, 26.0, 0.0), (3, 26.0, 0.01), (4, 52.0, 0.0), (9, 13.0, 0.0), (12, 52.0, 0.003), (26, 13.0, 0.0)]
+FORECASTS = [(12, 13.0, 0.0), (12, 52.0, 0.003), (24, 26.0, 0.01), (26, 13.0, 0.0), (26, 52.0, 0.003)]
 ENDLESS = [(3, 0.01), (4, 0.003), (6, 0.02), (9, 0.003), (12, 0.01), (18, 0.03), (27, 0.01)]
 MOST = 3
 
@@ -175,7 +175,7 @@ def still_there(point):
     heavy = [
         (weight / total, k, r + k * x, alpha + k * t_x)
         for (_, k, _), weight in zip(grid[2], still, strict=True)
-        if weight > most * mp.mpf(10) ** -12
+        if weight > most * mp.mpf(10) ** -11
     ]
     return heavy, s, beta + T, T - t_x
 
