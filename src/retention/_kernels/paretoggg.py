@@ -11,10 +11,10 @@ purchase (``paretoggg_renewals``), its distribution one for each n-th purchase a
 are exact, under both integrals.
 
 Largest relative errors measured: 1e-9 of P(alive) and survival, and of a nat for the log-likelihood, 2e-9 of the
-gradient, 9e-9 of the Hessian, all against fifty digits; means of forecasts 8e-10 on 56 of a grocer's customers and
-horizons against the same double integral by brute force. Without a horizon mean, ``squares`` and ``any`` are within
-1e-10 of fifty digits, on a handful of points; discounted ``pairs`` match two moments only, and were off by 4e-4 there.
-Bounds on ``rough`` are 2e-3. Customers of clockwork (k above 1,000) or with thousands of purchases take seconds each.
+gradient, 9e-9 of the Hessian, all against fifty digits; means of forecasts 8e-10 on 56 pairs of a grocer's customer
+and a horizon against the same double integral by brute force, and 3e-10 on twelve points, with and without a horizon,
+in fifty digits, ``squares`` and ``any`` there likewise. Discounted ``pairs`` match two moments only: 1.4e-3. Bounds on
+``rough`` are 2e-3. Where k is above 1,000 or purchases are counted in thousands a customer takes seconds.
 """
 
 import numpy as np
@@ -158,7 +158,8 @@ def forecast(
 
 
 def pmf(params: Params, rows: Rows, horizon: float, most: int) -> Floats:
-    """P(0 .. ``most`` purchases in the horizon), as differences of P(at least n): its errors are absolute."""
+    """P(0 .. ``most`` purchases in the horizon), as differences of P(at least n): errors of 2e-10 at most were seen,
+    absolute ones."""
     size = len(rows.x)
     least = np.zeros((size, most + 2))
     least[:, 0] = 1.0
