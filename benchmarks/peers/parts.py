@@ -115,10 +115,9 @@ def scores(bench: Bench, data: dict[str, Path]) -> list[str]:
 def posteriors(bench: Bench, data: dict[str, Path], models: list[str], draws: int, short: int) -> list[str]:
     lines = ["## Posterior of the parameters", "", f"{draws:,} draws, default priors of each package; four chains one"]
     lines += ["after the other for a sampler. *ESS* is the smallest effective sample size of a parameter.", ""]
-    lines += [
-        f"Beyond {_LONG:,} customers a sampler runs one chain of {short:,} draws after as many to tune, which would"
-    ]
-    lines += ["would be too few to use: its cost for each effective draw is what is compared.", ""]
+    lines += [f"Beyond {_LONG:,} customers a sampler runs one chain of {short:,} draws after as many to tune: too few"]
+    lines += ["to use, and poorly tuned, so that an effective draw of a long chain may cost a tenth. It shows the order"]
+    lines += ["of magnitude.", ""]
     rows = []
     for name, path in data.items():
         for model in models:

@@ -14,7 +14,7 @@ Largest relative errors measured: 1e-9 of P(alive) and survival, and of a nat fo
 gradient, 9e-9 of the Hessian, all against fifty digits; means of forecasts 8e-10 on 56 pairs of a grocer's customer
 and a horizon against the same double integral by brute force, and 3e-10 on twelve points, with and without a horizon,
 in fifty digits, ``squares`` and ``any`` there likewise. Discounted ``pairs`` match two moments only: 1.4e-3. Bounds on
-``rough`` are 2e-3. Where k is above 1,000 or purchases are counted in thousands a customer takes seconds.
+``rough`` are 2e-3. Where k is above 1,000 or purchases are counted in thousands a customer may take half a minute.
 """
 
 import numpy as np
