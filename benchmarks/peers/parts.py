@@ -116,8 +116,8 @@ def posteriors(bench: Bench, data: dict[str, Path], models: list[str], draws: in
     lines = ["## Posterior of the parameters", "", f"{draws:,} draws, default priors of each package; four chains one"]
     lines += ["after the other for a sampler. *ESS* is the smallest effective sample size of a parameter.", ""]
     lines += [f"Beyond {_LONG:,} customers a sampler runs one chain of {short:,} draws after as many to tune: too few"]
-    lines += ["to use, and poorly tuned, so that an effective draw of a long chain may cost a tenth. It shows the order"]
-    lines += ["of magnitude.", ""]
+    lines += ["to use, and poorly tuned, so that an effective draw of a long chain may cost a tenth. It shows"]
+    lines += ["the order of magnitude.", ""]
     rows = []
     for name, path in data.items():
         for model in models:
