@@ -6,7 +6,9 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
+from numbers import Real
 from typing import Any
 
 from attrs import evolve
@@ -31,6 +33,9 @@ from retention.timing import Outlook
 from retention.value import FittedValueModel, Posterior, ServingCosts, Valuation, ValueModel
 from retention.value import appraise as _appraise
 from retention.value.choice.auto import AutoModel
+from retention.value.contracts.fitted import FittedContracts
+from retention.value.contracts.models import ContractModel
+from retention.value.contracts.posterior import ContractPosterior
 
 __all__ = ["appraise", "assign_tiers", "make_plan", "resolve"]
 
@@ -75,7 +80,21 @@ def appraise(
         >>> bool((worth["value_low"] <= worth["value_high"]).all())
         True
     """
+    numbers: dict[str, Any] = {"horizon_days": horizon_days, "discount_rate": discount_rate, "interval": interval}
+    for name, given in numbers.items():
+        if not isinstance(given, Real | Decimal):
+            raise ConfigError(
+                f"{name}={given!r}",
+                rule=f"{name} is a number",
+                remedy="appraise(base, horizon_days=365, discount_rate=0.10, interval=0.90)",
+            )
     chosen = resolve("value_model", model, registry)
+    if isinstance(chosen, ContractModel | FittedContracts | ContractPosterior):
+        raise ConfigError(
+            f"appraise got a contractual model ({type(chosen).__name__})",
+            rule="appraise values customers whose end is not seen; contracts are valued by their own model",
+            remedy="model.fit(tenures).value(tenures, margin_per_period, discount_rate=..., periods_per_year=...)",
+        )
     if log is not None:
         if not isinstance(chosen, AutoModel):
             raise ConfigError(
@@ -196,7 +215,7 @@ def make_plan(
         consents=consents if consents is None or isinstance(consents, Consents) else read_consents(consents),
         complaints=complaints,
         do_not_contact=do_not_contact,
-        causes=_causes(causes),
+        causes=_causes(causes, histories.as_of if as_of is None else as_day(as_of)),
         holdout=holdout,
         salt=salt,
         seed=seed,
@@ -204,10 +223,13 @@ def make_plan(
     )
 
 
-def _causes(causes: Any) -> Mapping[str, str] | None:
+def _causes(causes: Any, day: dt.date | None) -> Mapping[str, str] | None:
     if causes is None or isinstance(causes, Mapping):
         return causes
-    return causes.causes() if isinstance(causes, Contracts) else read_causes(causes)
+    if not isinstance(causes, Contracts):
+        return read_causes(causes)
+    known = causes if day is None or day >= causes.as_of else causes.until(day)  # a plan knows nothing of later days
+    return known.causes()
 
 
 def resolve(kind: str, choice: Any, registry: Registry | None = None) -> Any:

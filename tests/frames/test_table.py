@@ -1,5 +1,8 @@
 """Results are frozen, behave alike and show themselves without running anything."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from attrs import frozen
@@ -38,6 +41,32 @@ def test_a_view_of_somebody_elses_array_is_copied():
     base[1] = 99.0
     assert frozen_view.tolist() == [1.0, 2.0, 3.0]
     assert base.flags.writeable
+
+
+def test_a_view_that_cannot_be_written_is_copied_as_long_as_its_memory_can():
+    """What pandas hands out by ``to_numpy``: a read-only view of a frame that goes on changing."""
+    pandas = pytest.importorskip("pandas")
+    theirs = np.arange(4.0)
+    view = theirs[1:]
+    view.flags.writeable = False
+    frame = pandas.DataFrame({"amount": [1.0, 2.0, 3.0]})
+    taken = [read_only(view), read_only(frame["amount"].to_numpy()), read_only(frame["amount"])]
+    theirs[:] = frame.loc[:, "amount"] = 99.0
+    assert [each.tolist() for each in taken] == [[1.0, 2.0, 3.0]] * 3
+
+
+def test_a_slice_of_a_column_is_not_copied():
+    table = things(4)
+    assert np.shares_memory(table[1:]["amount"], table["amount"])
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda table: pickle.loads(pickle.dumps(table))])
+def test_a_copy_of_a_table_is_as_frozen_as_the_table(again):
+    table = again(things())
+    assert table.equals(things())
+    assert table.share is None
+    with pytest.raises(ValueError, match="read-only"):
+        table["amount"][0] = 1.0
 
 
 def test_columns_of_unequal_length_are_refused():

@@ -88,8 +88,42 @@ def test_older_contracts_are_at_risk_from_the_age_at_which_they_came_into_view()
         customer_id=["old", "gone", "new"], start=["2015-01-01", "2015-01-01", "2020-06-01"],
         end=[None, "2016-01-01", None], as_of="2021-01-01", observed_from="2020-01-01",
     )  # fmt: skip
-    assert c["customer_id"].tolist() == ["old", "new"], "an end before ends were recorded is not part of the sample"
-    assert c.entry_days.tolist() == [1826, 0]
+    seen = c.watched()
+    assert seen["customer_id"].tolist() == ["old", "new"], "an end before ends were recorded is not part of the sample"
+    assert seen.entry_days.tolist() == [1826, 0]
+    assert any("no part of what was watched" in note for note in c.provenance.notes)
+
+
+def test_joining_knows_of_contracts_that_ended_before_one_watched():
+    years = range(2010, 2021)
+    c = Contracts.from_arrays(
+        customer_id=["a"] * 11, start=[f"{y}-01-01" for y in years],
+        end=[*(f"{y}-12-31" for y in years[:-1]), None], as_of="2020-06-01", observed_from="2018-01-01",
+    )  # fmt: skip
+    joined = c.relationships().watched()
+    assert joined.days.tolist() == [3804]
+    assert joined.entry_days.tolist() == [2922]
+    assert len(c[:0].relationships()) == 0
+    with pytest.raises(ConfigError, match="gap_days"):
+        c.relationships(gap_days=-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": ["hello"]}, {"start": ["2020-02-30"]}, {"end": ["2020-02-01", None]}, {"cause": ["x", "y"]},
+     {"as_of": "nope"}],
+)  # fmt: skip
+def test_arrays_that_are_no_contracts_are_one_clear_error(wrong):
+    with pytest.raises(rt.RetentionError):
+        Contracts.from_arrays(
+            **({"customer_id": ["a"], "start": ["2020-01-01"], "end": [None], "as_of": "2021-01-01"} | wrong)
+        )
+
+
+@pytest.mark.parametrize("days", [["a"], [1.5], [float("inf")], [-1]])
+def test_tenures_that_are_no_days_are_one_clear_error(days):
+    with pytest.raises(ReadError, match="whole days"):
+        Contracts.from_tenures(days=days, ended=[False], as_of="2020-01-01")
 
 
 def test_contracts_that_follow_each_other_at_once_are_one_relationship():

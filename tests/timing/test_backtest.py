@@ -148,6 +148,11 @@ def test_on_two_real_shops_the_clock_is_ahead_of_bg_nbd_and_of_recency(name, col
         ({"models": {"x": 3}}, "without fit"),
         ({"days": []}, "without cutoffs"),
         ({"alarms": 0}, "alarms"),
+        ({"days": [0.5]}, "whole days"),
+        ({"cutoffs": ["1990-01-01"]}, "before the log begins"),
+        ({"models": ["log-t"]}, "without fit"),
+        ({"models": "log-t"}, "without fit"),
+        ({"lead_days": 91.5}, "whole days"),
     ],
 )
 def test_what_cannot_be_asked_is_one_clear_error(log, more, told):
@@ -163,3 +168,10 @@ def test_the_picture_shows_the_calibration(tried):
     np.testing.assert_allclose(lines["log-t"].get_ydata(), [r[2] for r in rows])
     with pytest.raises(ConfigError, match="calibration of"):
         tried.calibration("log-q", 60)
+
+
+def test_one_model_and_one_horizon_need_no_list(log, tried):
+    told = backtest(log, cutoffs="2010-12-31", models=LogT(), days=14)
+    assert told.scores.model.tolist() == ["log-t", "recency", "90 days"]
+    with pytest.raises(ConfigError, match="tenths"):
+        told.calibration("log-t", 14, 0)

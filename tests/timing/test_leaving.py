@@ -74,7 +74,7 @@ def test_counts_at_risk_are_those_of_an_independent_implementation_with_late_ent
     end = start + rng.integers(0, 1500, n).astype("timedelta64[D]")
     c = Contracts.from_arrays(
         customer_id=np.arange(n).astype(str), start=start, end=end, as_of="2021-01-01", observed_from="2020-01-01"
-    )
+    ).watched()
     points = leaving_points(c, every_days=1, draws=20)
     theirs = survfunc.SurvfuncRight(c.days.astype(float), c.ended.astype(float), entry=c.entry_days - 0.5)
     row = np.maximum(theirs.surv_times.astype(int) - 1, 0)

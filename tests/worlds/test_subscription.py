@@ -55,7 +55,7 @@ def test_planted_peaks_and_price_rises_are_where_the_recipe_puts_them():
 
 def test_who_ended_before_ends_were_recorded_is_not_on_file():
     world = Subscription(customers=3000, observed_years=2, seed=4).simulate()
-    c = world.contracts
+    c = world.contracts.watched()
     assert c.observed_from is not None
     assert len(c) < 3000
     assert np.nanmin(c.end[c.ended].astype("int64")) >= np.datetime64(c.observed_from).astype("int64")

@@ -12,7 +12,8 @@ and gets ``len``, ``table["p_alive"]``, ``table[mask]``, ``.customer(id)``, ``.t
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -26,6 +27,7 @@ __all__ = [
     "Provenance",
     "column",
     "read_only",
+    "read_only_columns",
     "TextColumn",
     "FloatColumn",
     "IntColumn",
@@ -41,12 +43,32 @@ DayColumn = NDArray[np.datetime64]
 
 
 def read_only(values: Any) -> NDArray[Any]:
-    """The values as an array that nobody can write to (copied only when they could be written elsewhere)."""
+    """The values as an array that nobody can write to (copied only when they could be written elsewhere).
+
+    A view that cannot be written does not help if what it looks at can: a data-frame library hands out such views of
+    its own memory. Slices of columns that are read-only themselves stay views.
+    """
     array = np.asarray(values)
-    if array.flags.writeable:
-        array = array.copy() if array is values or array.base is not None else array
+    if not _settled(array):
+        made_here = isinstance(values, list | tuple) and array.base is None
+        array = array if made_here else array.copy()
         array.flags.writeable = False
     return array
+
+
+def _settled(array: NDArray[Any]) -> bool:
+    """Whether neither the array nor the memory that it looks at can be written through an array."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        if owner.base is None:
+            return bool(owner.flags.owndata)
+        owner = owner.base
+    return False
+
+
+def read_only_columns(columns: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+    """Columns by name, of which neither the values nor the selection can be changed."""
+    return MappingProxyType({str(name): read_only(values) for name, values in columns.items()})
 
 
 def column(doc: str, *, unit: str | None = None, optional: bool = False) -> Any:
@@ -109,6 +131,16 @@ class Table:
                 rule="all columns of a table have one length",
                 remedy="pass one value per row in every column",
             )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: nothing in it changes, and a copied array could be written to."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Stored by its fields and made again from them, so that its columns are read-only then as well."""
+        told = {f.alias: getattr(self, f.name) for f in attrs.fields(type(self)) if f.init}
+        plain = {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in told.items()}
+        return _made_again, (type(self), plain)
 
     def columns(self) -> dict[str, Any]:
         """The columns by name, in their declared order; absent optional ones are left out."""
@@ -198,6 +230,10 @@ class Table:
         )
         rest = f"<caption>{shown} of {len(self):,} rows</caption>"
         return f"<table>{rest}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _made_again(table: type[Table], fields: Mapping[str, Any]) -> Table:
+    return table(**fields)
 
 
 def _plain(value: Any) -> Any:

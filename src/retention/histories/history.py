@@ -18,6 +18,7 @@ from retention.frames.table import (
     TextColumn,
     column,
     read_only,
+    read_only_columns,
 )
 from retention.histories.habits import Habits
 
@@ -90,7 +91,7 @@ class Histories(Table):
     currency: str | None = None
     left_out: Mapping[str, int] = attrs.field(factory=dict)
     habits: Habits | None = None
-    attributes: Mapping[str, Any] = attrs.field(factory=dict)
+    attributes: Mapping[str, Any] = attrs.field(factory=dict, converter=read_only_columns)
 
     def __attrs_post_init__(self) -> None:
         Table.__attrs_post_init__(self)
@@ -109,7 +110,7 @@ class Histories(Table):
         """The same base with only these rows, habits included."""
         picked = {name: values[rows] for name, values in self.columns().items()}
         habits = None if self.habits is None else self.habits.take(rows)
-        attributes = {name: read_only(values[rows]) for name, values in self.attributes.items()}
+        attributes = {name: values[rows] for name, values in self.attributes.items()}
         return attrs.evolve(self, **picked, habits=habits, attributes=attributes)
 
     def with_attributes(self, attributes: Mapping[str, Any]) -> Self:
@@ -135,7 +136,7 @@ class Histories(Table):
                     rule=f"an attribute is one known value for each of the {len(self):,} customers, in their order",
                     remedy="line it up with customer_id first, and say 'unknown' where it is not known",
                 )
-            checked[name] = read_only(array)
+            checked[name] = array
         return attrs.evolve(self, attributes=checked)
 
     @classmethod
@@ -210,7 +211,7 @@ class Histories(Table):
         if self.habits is not None and other.habits is not None:
             habits = self.habits.joined(other.habits).take(order)
         attributes = {
-            name: read_only(np.concatenate([mine, other.attributes[name]])[order])
+            name: np.concatenate([mine, other.attributes[name]])[order]
             for name, mine in self.attributes.items()
             if name in other.attributes
         }

@@ -53,7 +53,7 @@ def check(
         "unknown action": lambda r: not _actions(r, plan),
         "do-not-contact": lambda r: r["customer_id"] in situation.do_not_contact,
         "open complaint": lambda r: r["customer_id"] in situation.open_complaints and r["kind"] in blocks,
-        "deceased": lambda r: _leaves(r, situation, deceased),
+        "deceased": lambda r: any(word in _cause(r, situation).split() for word in deceased),
         "uncontrollable cause": lambda r: _leaves(r, situation, uncontrollable) and r["kind"] != "connect",
         "consent": lambda r: not _may(r, plan, situation),
         "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,
@@ -93,7 +93,11 @@ def check(
 
 
 def _leaves(row: Mapping[str, Any], situation: Situation, causes: tuple[str, ...]) -> bool:
-    return situation.causes.get(str(row["customer_id"]), "").strip().lower() in {cause.lower() for cause in causes}
+    return _cause(row, situation) in {cause.lower() for cause in causes}
+
+
+def _cause(row: Mapping[str, Any], situation: Situation) -> str:
+    return situation.causes.get(str(row["customer_id"]), "").strip().lower()
 
 
 def _actions(row: Mapping[str, Any], plan: Plan) -> list[Action]:

@@ -147,7 +147,8 @@ class Deceased:
 
     def review(self, proposals: Proposals, situation: Situation) -> Review:
         """Refuse everything for them."""
-        return Review.veto(situation.leaving(self.causes)[proposals.base_row], "she has died")
+        dead = situation.leaving(self.causes, anywhere=True)  # "deceased 2011" is not read as something else
+        return Review.veto(dead[proposals.base_row], "she has died")
 
 
 @frozen

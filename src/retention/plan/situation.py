@@ -78,11 +78,11 @@ class Situation:
         mask[rows[rows >= 0]] = True
         return mask
 
-    def leaving(self, causes: Iterable[str]) -> BoolColumn:
-        """True for the customers of whom one of these causes is on file."""
-        listed = tuple(causes)
-        known = list(self.causes)
-        return self.mask_of(np.asarray(known)[is_among([self.causes[who] for who in known], listed)] if known else ())
+    def leaving(self, causes: Iterable[str], *, anywhere: bool = False) -> BoolColumn:
+        """True for the customers of whom one of these causes is on file; ``anywhere``: be it among other words."""
+        listed, known = tuple(causes), list(self.causes)
+        told = is_among([self.causes[who] for who in known], listed, anywhere=anywhere)
+        return self.mask_of(np.asarray(known)[told] if known else ())
 
     @property
     def orders_per_year(self) -> FloatColumn:

@@ -225,7 +225,7 @@ class Handover:
     def propose(self, situation: Situation) -> Proposals:
         """A call and a letter for each of them."""
         worth = situation.valuation.expected_margin
-        leaving = situation.leaving(self.causes) & ~situation.leaving(self.deceased)
+        leaving = situation.leaving(self.causes) & ~situation.leaving(self.deceased, anywhere=True)
         rows = np.flatnonzero(leaving & (worth > 0) & np.isfinite(worth))
         today = np.datetime64(situation.as_of, "D")
         causes = {int(row): cause for row, cause in zip(

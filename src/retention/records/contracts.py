@@ -27,6 +27,8 @@ class Contracts(Table):
 
     ``observed_from`` is the first day whose ends are on file. Contracts that began before it are known only because
     they lasted until then (left truncation): they count as at risk from the age they had on that day, not from birth.
+    Those that ended before it stay in the table, so that ``relationships()`` knows when a customer came, but are no
+    part of what was ``watched()``.
 
     Example:
         >>> c = Contracts.from_arrays(customer_id=["a", "b"], start=["2020-01-01", "2020-03-01"],
@@ -73,12 +75,12 @@ class Contracts(Table):
     ) -> Self:
         """Contracts from equal-length arrays; rows are counted from 1 where ``line`` does not say.
 
-        Contracts that begin after ``as_of`` or ended before ``observed_from`` are left out, and a note of
-        ``provenance`` counts them.
+        Contracts that begin after ``as_of`` are left out, and a note of ``provenance`` counts them.
 
         Raises:
-            ReadError: a contract without customer or first day, one that ends before it begins, a cause without an end,
-                or overlapping contracts of one customer. The message names the rows, never a customer.
+            ReadError: columns of other lengths, a day that is none, a contract without customer or first day, one that
+                ends before it begins, a cause without an end, or overlapping contracts of one customer. The message
+                names the rows, never a customer.
             ConfigError: ``observed_from`` after ``as_of``.
         """
         who = [("" if name is None else str(name).strip()) for name in customer_id]
@@ -91,10 +93,16 @@ class Contracts(Table):
                 rule="what is on file begins before the day it is looked at",
                 remedy="swap the two, or leave observed_from out",
             )
-        begins, ends = _days(start), _days(end)
+        begins, ends = _days(start, source, "start"), _days(end, source, "end")
         said = np.asarray(
             ["" if c is None or c != c else str(c).strip() for c in ([None] * n if cause is None else cause)]
         )
+        if {len(begins), len(ends), len(said)} != {n}:
+            raise ReadError(
+                f"{source} with {n:,} customers, {len(begins):,} starts, {len(ends):,} ends and {len(said):,} causes",
+                rule="every column has one value a contract",
+                remedy="pass lists of one length, None where there is no end or cause",
+            )
         lines = np.arange(1, n + 1, dtype=np.int64) if line is None else np.asarray(line, dtype=np.int64)
 
         def refuse(rows: NDArray[np.bool_], fault: str, rule: str, remedy: str) -> None:
@@ -122,7 +130,7 @@ class Contracts(Table):
             provenance=Provenance(as_of=str(today)),
         )  # fmt: skip
         table._refuse_overlaps(source, unit)
-        return table._as_known(today, known_from)
+        return table._as_known(today)
 
     @classmethod
     def from_tenures(
@@ -138,7 +146,8 @@ class Contracts(Table):
             array([30, 90])
         """
         length = np.asarray(days)
-        if length.ndim != 1 or not np.all((length == np.rint(length)) & (length >= 0)):
+        numbers = length.ndim == 1 and (length.dtype.kind in "iuf" or not length.size)
+        if not numbers or not np.all((length == np.rint(length)) & (length >= 0) & (length < 1e6)):
             raise ReadError(
                 "tenures with fractions or below zero",
                 rule="a tenure is a number of whole days, 0 or more",
@@ -183,16 +192,29 @@ class Contracts(Table):
             >>> len(c.relationships()), c.relationships().days.tolist()
             (1, [517])
         """
+        if not gap_days >= 0:
+            raise ConfigError(
+                f"gap_days={gap_days!r}", rule="contracts follow each other within 0 days or more", remedy="1 is a day"
+            )
+        if not len(self):
+            return self
         order = np.lexsort([self.start, self.customer_id])
         who, starts, ends = self.customer_id[order], self.start[order], self.end[order]
         near = starts[1:] - ends[:-1] <= np.timedelta64(int(gap_days), "D")  # NaT: an end unknown is no end
-        follows = np.concatenate([[False], (who[1:] == who[:-1]) & near]) if len(order) else np.zeros(0, bool)
+        follows = np.concatenate([[False], (who[1:] == who[:-1]) & near])
         first = np.flatnonzero(~follows)
         last = np.append(first[1:], len(order)) - 1
         rows = np.sort(order[first])
         back = np.argsort(order[first], kind="stable")
         final = order[last][back]
         return attrs.evolve(self.take(rows), end=self.end[final], cause=self.cause[final])
+
+    def watched(self) -> Self:
+        """Those whose end would be on file: all but the ones that ended before ``observed_from``."""
+        if self.observed_from is None:
+            return self
+        early = self.end < np.datetime64(self.observed_from, "D")
+        return self.take(~early) if early.any() else self
 
     def until(self, day: dt.date) -> Self:
         """What was known on an earlier day: later starts are gone, later ends and their causes not yet known."""
@@ -203,9 +225,7 @@ class Contracts(Table):
                 remedy="read them again with a later as_of",
             )
         known = attrs.evolve(self, as_of=day)
-        return known._as_known(
-            np.datetime64(day, "D"), None if self.observed_from is None else _day(self.observed_from)
-        )
+        return known._as_known(np.datetime64(day, "D"))
 
     def causes(self) -> dict[str, str]:
         """Why each customer left whose last contract has ended and whose cause was stated."""
@@ -232,15 +252,17 @@ class Contracts(Table):
             f"{unsaid:,} of them without a stated cause>"
         )
 
-    def _as_known(self, today: "np.datetime64", known_from: "np.datetime64 | None") -> Self:
+    def _as_known(self, today: "np.datetime64") -> Self:
         later, over = self.start > today, self.end > today
-        early = np.zeros(len(self), bool) if known_from is None else self.end < known_from
-        kept = ~later & ~early
+        kept = ~later
+        early = np.zeros(len(self), dtype=bool)
+        if self.observed_from is not None:
+            early = self.end < np.datetime64(self.observed_from, "D")
         notes = [
             f"{int(rows.sum()):,} contracts {why}"
             for rows, why in (
                 (later, "begin after the as-of date and are left out"),
-                (early & ~later, "ended before ends were recorded and are left out"),
+                (early & ~later, "ended before ends were recorded: they are no part of what was watched"),
                 (over & ~later, "end after the as-of date: they count as running, their causes as unknown"),
             )
             if rows.any()
@@ -270,18 +292,29 @@ class Contracts(Table):
 
 
 def _day(day: Any) -> Any:
-    return np.datetime64(day, "D")
+    try:
+        return np.datetime64(day, "D")
+    except ValueError as error:
+        raise ConfigError(
+            f"the day {day!r}", rule="a day is a date, or written like 2011-12-31", remedy="pass datetime.date(...)"
+        ) from error
 
 
-def _days(values: Any) -> DayColumn:
+def _days(values: Any, source: str, role: str) -> DayColumn:
     array = np.asarray(values)
     if array.dtype.kind == "M":
         return array.astype("datetime64[D]")
-    blank = [v is None or v == "" or v != v for v in array.tolist()]
-    return np.asarray(
-        [
-            np.datetime64("NaT", "D") if gone else np.datetime64(v, "D")
-            for v, gone in zip(array.tolist(), blank, strict=True)
-        ],
-        dtype="datetime64[D]",
-    )
+    found = []
+    for row, value in enumerate(array.tolist(), 1):
+        if value is None or value == "" or value != value:
+            found.append(np.datetime64("NaT", "D"))
+            continue
+        try:
+            found.append(np.datetime64(value, "D"))
+        except (TypeError, ValueError) as error:
+            raise ReadError(
+                f"{source}, row {row}: a {role} that is no day",
+                rule="a day is a date, or written like 2011-12-31",
+                remedy="mend the cell, or leave it empty for an end that has not come",
+            ) from error
+    return np.asarray(found, dtype="datetime64[D]")

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,16 @@ from attrs import frozen
 from retention.domain.days import as_day
 from retention.errors import ConfigError, nearest
 from retention.frames.drawing import axes
-from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, Table, TextColumn, column
+from retention.frames.table import (
+    BoolColumn,
+    FloatColumn,
+    IntColumn,
+    Provenance,
+    Table,
+    TextColumn,
+    column,
+    read_only,
+)
 from retention.histories import Histories, summarize
 from retention.records import TransactionLog
 from retention.timing.rhythm import Rhythm
@@ -122,6 +132,8 @@ class TimingBacktest:
 
     def calibration(self, model: str, days: float, tenths: int = 10) -> list[tuple[int, float, float]]:
         """In ``tenths`` groups by promise: how many forecasts, what was promised, what share came."""
+        if tenths < 1 or tenths != int(tenths):
+            raise ConfigError(f"tenths={tenths!r}", rule="promises are put into one group or more", remedy="10")
         if (model, float(days)) not in self.promises:
             known = [name for name, horizon in self.promises if horizon == days] or [m for m, _ in self.promises]
             raise ConfigError(
@@ -156,8 +168,8 @@ def backtest(
     log: TransactionLog,
     *,
     cutoffs: Iterable[str | dt.date],
-    models: Sequence[Clock] | Mapping[str, Clock] = (),
-    days: Sequence[float] = (28, 91),
+    models: Clock | Sequence[Clock] | Mapping[str, Clock] = (),
+    days: float | Sequence[float] = (28, 91),
     alarms: float = 0.1,
     lead_days: int = 91,
     rules: bool = True,
@@ -186,7 +198,7 @@ def backtest(
     days_seen = log.day[~log.is_cancelled] if len(log) else log.day
     cuts = sorted({as_day(one) for one in ([cutoffs] if isinstance(cutoffs, str | dt.date) else cutoffs)})
     named = _named(models, rules)
-    horizons = sorted({float(d) for d in days})
+    horizons = sorted({float(d) for d in np.atleast_1d(np.asarray(days, dtype=np.float64))})
     _check(cuts, named, rules, horizons, alarms, lead_days, interval, days_seen)
     promises: dict[tuple[str, float], list[FloatColumn]] = {}
     outcomes: dict[float, list[BoolColumn]] = {d: [] for d in horizons}
@@ -221,13 +233,18 @@ def backtest(
         scores=_scores(names, horizons, pooled, happened, np.concatenate(who), provenance),
         surprise=lost.table(names, alarms, interval, provenance),
         cutoffs=tuple(cuts),
-        promises=pooled,
-        outcomes=happened,
+        promises=MappingProxyType({key: read_only(v) for key, v in pooled.items()}),
+        outcomes=MappingProxyType({key: read_only(v) for key, v in happened.items()}),
     )
 
 
-def _named(models: Sequence[Clock] | Mapping[str, Clock], rules: bool) -> dict[str, Clock]:
-    pairs = list(models.items()) if isinstance(models, Mapping) else [(model.name, model) for model in models]
+def _named(models: Clock | Sequence[Clock] | Mapping[str, Clock], rules: bool) -> dict[str, Clock]:
+    if isinstance(models, Mapping):
+        pairs = list(models.items())
+    else:
+        given: Any = models
+        listed = [given] if hasattr(given, "fit") or isinstance(given, str) else given
+        pairs = [(getattr(model, "name", str(model)), model) for model in listed]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names) or (rules and set(names) & set(RULES)):
         raise ConfigError(
@@ -262,16 +279,28 @@ def _check(
                 remedy="pass LogT(), or a purchase model such as BGNBD()",
             )
     last = seen.max().item()
+    if not all(d == round(d) and 0 < d < 1e6 for d in horizons):
+        raise ConfigError(
+            f"horizons of {', '.join(f'{d:g}' for d in horizons)} days",
+            rule="what comes is counted by whole days, one or more",
+            remedy="days=[28, 91]",
+        )
+    if cuts[0] < seen.min().item():
+        raise ConfigError(
+            f"a cutoff at {cuts[0]}, before the log begins on {seen.min().item()}",
+            rule="somebody must have bought by then",
+            remedy="choose later cutoffs",
+        )
     if not all(0 < d < math.inf for d in horizons) or cuts[-1] + dt.timedelta(days=math.ceil(max(horizons))) > last:
         raise ConfigError(
             f"horizons of {', '.join(f'{d:g}' for d in horizons)} days after {cuts[-1]}, with a log up to {last}",
             rule="what is forecast must have happened: the longest horizon ends within the log",
             remedy="choose earlier cutoffs or shorter horizons",
         )
-    if not (0 < alarms <= 1 and 0 < interval < 1 and lead_days >= 1):
+    if not (0 < alarms <= 1 and 0 < interval < 1 and lead_days >= 1 and lead_days == int(lead_days)):
         raise ConfigError(
             f"alarms={alarms!r}, lead_days={lead_days!r}, interval={interval!r}",
-            rule="alarms are a share of the customers, the lead is a day or more, the interval lies between 0 and 1",
+            rule="alarms are a share of the customers, the lead is in whole days, the interval lies between 0 and 1",
             remedy="alarms=0.1, lead_days=91, interval=0.90",
         )
 

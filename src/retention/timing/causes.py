@@ -1,7 +1,7 @@
 """Why customers leave: each cause's share over time, what of it the firm can influence, and what that caps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,8 @@ class CumulativeIncidence(Table):
             base = top
         ax.set(xlabel="days since the contract began", ylabel="share that has ended", ylim=(0, None))
         ax.margins(x=0)
-        ax.legend(loc="upper left", frameon=False)
+        if len(self):
+            ax.legend(loc="upper left", frameon=False)
         return ax
 
 
@@ -183,8 +184,9 @@ def cumulative_incidence(contracts: Contracts, *, interval: float = 0.90) -> Cum
     Contracts that run are right-censored at their age on the as-of date; with ``observed_from`` older ones enter late.
     Causes compete: one minus a Kaplan-Meier curve of one cause, with the others as censored, would say too much, since
     who has moved away cannot leave for the price any more. Intervals come from the delta method on the scale of
-    log(-log(1 - incidence)); where a cause has not yet occurred the upper bound is the exact binomial one. Ends without
-    a stated cause are a cause of their own, "not stated": never shared out.
+    log(-log(1 - incidence)); where a cause has not yet occurred the upper bound is the exact binomial one for the
+    fewest who were at risk until then. Causes are told apart by their words, whatever their case. Ends without a stated
+    cause are a cause of their own, "not stated": never shared out.
 
     An empty table, if nothing has ended.
 
@@ -205,20 +207,22 @@ def cumulative_incidence(contracts: Contracts, *, interval: float = 0.90) -> Cum
     from retention._kernels.competing import incidence, incidence_variance, survival
 
     _check_interval(interval)
+    contracts = contracts.watched()
     causes, risks = _risks(contracts)
     F, S = incidence(risks), survival(risks)
     z = float(ndtri(0.5 + interval / 2))
     unstated = F[causes.index(NOT_STATED)] if NOT_STATED in causes else 0.0
-    watched = float(np.max(risks.number, initial=0.0))
-    none_yet = 1.0 - (0.5 - interval / 2) ** (1.0 / watched) if watched else math.nan
-    low, high, most = np.zeros_like(F), np.full_like(F, none_yet), np.empty_like(F)
+    tail = 0.5 - interval / 2
+    # Until a cause has occurred, all that is known is that none of those at risk had it: the fewest there ever were.
+    none_yet = 1.0 - tail ** (1.0 / np.minimum.accumulate(np.maximum(risks.number, 1.0)))
+    low, high, most = np.zeros_like(F), np.tile(none_yet, (len(causes), 1)), np.empty_like(F)
     for k, cause in enumerate(causes):
         sd = np.sqrt(incidence_variance(risks, np.eye(len(causes))[k]))
         some = (F[k] > 0) & (F[k] < 1)
         hazard = -np.log1p(-F[k][some])
         reach = z * sd[some] / ((1 - F[k][some]) * hazard)
         low[k][some], high[k][some] = -np.expm1(-hazard * np.exp(-reach)), -np.expm1(-hazard * np.exp(reach))
-        low[k][F[k] >= 1], high[k][F[k] >= 1] = 1.0, 1.0
+        low[k][F[k] >= 1], high[k][F[k] >= 1] = tail ** (1.0 / max(float(risks.ends.sum()), 1.0)), 1.0
         most[k] = F[k] if cause == NOT_STATED else F[k] + unstated
     return CumulativeIncidence(
         time_days=np.tile(risks.time, len(causes)),
@@ -247,6 +251,7 @@ def cause_hazards(contracts: Contracts, *, every_days: float = 365.25, interval:
         raise ConfigError(
             f"every_days={every_days!r}", rule="a stretch of tenure has a length", remedy="365.25 is a year"
         )
+    contracts = contracts.watched()
     causes, codes = _coded(contracts)
     entry, days = contracts.entry_days, contracts.days
     count = int(np.max(days, initial=0) // every_days) + 1 if len(days) else 0
@@ -388,8 +393,17 @@ def damper(
 
 def _coded(contracts: Contracts) -> tuple[list[str], Any]:
     """The causes, most common first and "not stated" last, and each contract's (-1: it runs)."""
-    said = np.where(contracts.ended & (contracts.cause == ""), NOT_STATED, contracts.cause)
-    names, codes, counts = np.unique(said[contracts.ended], return_inverse=True, return_counts=True)
+    said = contracts.cause[contracts.ended]
+    spellings, which, often = np.unique(said, return_inverse=True, return_counts=True)
+    folded = np.array([" ".join(str(text).split()).casefold() or NOT_STATED for text in spellings], dtype=np.str_)
+    words, codes_of = np.unique(folded, return_inverse=True)
+    # Each cause is called what it is called most often.
+    common = [spellings[codes_of == k][np.argmax(often[codes_of == k])] for k in range(len(words))]
+    names = np.array(
+        [w if w == NOT_STATED else str(c).strip() for w, c in zip(words, common, strict=True)], dtype=np.str_
+    )
+    codes = codes_of[which] if len(said) else np.zeros(0, dtype=np.int64)
+    counts = np.bincount(codes, minlength=len(names))
     order = np.lexsort([names, -counts, names == NOT_STATED])
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -401,6 +415,7 @@ def _coded(contracts: Contracts) -> tuple[list[str], Any]:
 def _risks(contracts: Contracts) -> "tuple[list[str], Risks]":
     from retention._kernels.competing import at_risk
 
+    contracts = contracts.watched()
     causes, codes = _coded(contracts)
     entry, days = contracts.entry_days.astype(np.float64), contracts.days.astype(np.float64)
     return causes, at_risk(entry, days, codes, len(causes))
@@ -418,17 +433,26 @@ def _within(contracts: Contracts, horizon_days: float | None) -> "tuple[float, l
     return float(horizon_days), causes, type(risks)(risks.time[early], risks.number[early], risks.ends[:, early])
 
 
-def is_among(causes: Sequence[str], listed: Sequence[str]) -> BoolColumn:
-    """Which of the causes are among those listed: whole words, whatever their case and the blanks around them."""
-    words = {word.strip().casefold() for word in listed}
-    return np.array([str(cause).strip().casefold() in words for cause in causes], dtype=np.bool_)
+def is_among(causes: Sequence[str], listed: Sequence[str], *, anywhere: bool = False) -> BoolColumn:
+    """Which of the causes are among those listed, whatever their case and blanks; ``anywhere``: or hold one of them."""
+    words = {" ".join(word.split()).casefold() for word in listed}
+    told = [" ".join(str(cause).split()).casefold() for cause in causes]
+    if not anywhere:
+        return np.array([text in words for text in told], dtype=np.bool_)
+    bare = [" " + "".join(c if c.isalnum() else " " for c in text) + " " for text in told]
+    return np.array(
+        [any(f" {word} " in " ".join(("", *text.split(), "")) for word in words) for text in bare], dtype=np.bool_
+    )
 
 
 def _kinds(causes: Sequence[str], uncontrollable: Sequence[str]) -> tuple[BoolColumn, BoolColumn, BoolColumn]:
     """Which causes are ours to change, which are not, and which nobody stated."""
-    if isinstance(uncontrollable, str):
+    texts = isinstance(uncontrollable, Iterable) and all(isinstance(word, str) for word in uncontrollable)
+    if isinstance(uncontrollable, str) or not texts:
         raise ConfigError(
-            f"uncontrollable={uncontrollable!r}", rule="causes are given as a list", remedy=f"[{uncontrollable!r}]"
+            f"uncontrollable={uncontrollable!r}",
+            rule="causes are given as a list of words",
+            remedy='["moved", "price"]',
         )
     unsaid = np.array([cause == NOT_STATED for cause in causes], dtype=np.bool_)
     theirs = is_among(causes, uncontrollable) & ~unsaid

@@ -139,7 +139,7 @@ def cycle(
         >>> cycle(base, rhythm=clock)["stage"].tolist()
         ['just bought', 'settled', 'itching', 'looking']
     """
-    first, second, third = bounds
+    first, second, third = bounds if len(bounds) == 3 else (0.0, 0.0, 0.0)
     if not (0 < first < second < third < 1 and 0 < sure < 1 and 0 < interval < 1 and least_gaps >= 0):
         raise ConfigError(
             f"bounds={bounds!r}, sure={sure!r}, interval={interval!r}, least_gaps={least_gaps!r}",

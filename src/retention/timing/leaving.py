@@ -134,6 +134,7 @@ def leaving_points(
     from retention._kernels.scan import scan, smooth_rates
 
     step = 30.0 if every_days is None else float(every_days)
+    contracts = contracts.watched()
     _check(step, within_days, against, widest, level, interval, draws)
     name, risk, ends, elsewhere = _clocked(contracts, since, clock, within_days)
     bins = np.maximum(np.ceil((np.arange(len(risk)) - 0.5) / step).astype(np.int64) - 1, 0)

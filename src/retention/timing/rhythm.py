@@ -1,5 +1,7 @@
 """Each customer's rhythm: what the base's gaps say, corrected by her own."""
 
+from functools import cache
+from itertools import pairwise
 from typing import ClassVar, NamedTuple, Self
 
 import attrs
@@ -65,6 +67,13 @@ class Rhythm:
                 rule="a pause has a probability below 1 and makes a gap longer",
                 remedy="pause=0.1, stretch=3.0; pause=0 for customers who never skip a turn",
             )
+        sizes = (self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.typical_gap_days)
+        if not (np.isfinite(self.m0) and all(0 < size < np.inf for size in sizes)):
+            raise ConfigError(
+                f"a Rhythm with m0={self.m0!r} and {', '.join(map(repr, sizes))}",
+                rule="m0 is finite, the other parameters are positive and finite",
+                remedy="Rhythm.fit(base) learns them",
+            )
 
     @classmethod
     def fit(cls, histories: Histories, *, pause: float = 0.1, stretch: float = 3.0) -> Self:
@@ -127,6 +136,11 @@ class Rhythm:
         """The gap in days that her next one exceeds with that probability, if she still comes."""
         from retention._kernels import logt
 
+        share = np.asarray(probability)
+        if not np.all((share >= 0) & (share <= 1)):
+            raise ConfigError(
+                "a probability outside [0, 1]", rule="a gap is exceeded with some probability", remedy="0.5"
+            )
         x, log_sum, log_squares, _ = _statistics(histories)
         return logt.exceeded(logt.posterior(self._prior(), x, log_sum, log_squares), probability)
 
@@ -152,9 +166,11 @@ class Rhythm:
         from retention._kernels import logt
 
         ahead = np.asarray(days, dtype=np.float64)
-        if not np.all((ahead >= 0) & np.isfinite(ahead)):
+        if not np.all((ahead >= 0) & np.isfinite(ahead)) or ahead.shape not in ((), (len(histories),)):
             raise ConfigError(
-                "days below zero or not finite", rule="a horizon is zero days or more", remedy="give days"
+                f"days of shape {ahead.shape}, below zero or not finite, for {len(histories):,} customers",
+                rule="a horizon is zero days or more: one number, or one a customer",
+                remedy="give days",
             )
         x, log_sum, log_squares, idle = _statistics(histories)
         prior = self._prior()
@@ -184,6 +200,7 @@ class Rhythm:
 
         from retention._kernels import logt
 
+        _check_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         # The scale of her next gap holds her own variance once and the doubt about her mean 1 / weight times.
@@ -205,12 +222,14 @@ class Rhythm:
         """
         from retention._kernels import logt
 
+        _check_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
-        low, value, high = (
-            _shape(logt.variance_quantile(post, q)) for q in (0.5 + interval / 2, 0.5, 0.5 - interval / 2)
-        )
         mean_gap = np.divide(histories.recency_days, x, out=np.full(len(x), np.inf), where=x > 0)
+        low, value, high = (
+            _shape_in_days(logt.variance_quantile(post, q), mean_gap)
+            for q in (0.5 + interval / 2, 0.5, 0.5 - interval / 2)
+        )
         return Regularity(value, low, high, logt.variance_below(post, _log_variance_in_days(self.CYCLE, mean_gap)))
 
     def _prior(self) -> "logt.Prior":  # type: ignore[name-defined] # noqa: F821
@@ -219,19 +238,57 @@ class Rhythm:
         return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
 
 
+def _check_interval(interval: float) -> None:
+    if not 0 < interval < 1:
+        raise ConfigError(
+            f"interval={interval!r}", rule="an interval holds a share between 0 and 1", remedy="0.90 means 90 %"
+        )
+
+
 def _log_variance_in_days(shape: float, mean_gap: FloatColumn) -> FloatColumn:
     """The variance of log gaps of that gamma shape when they are rounded up to whole days, by their mean in days."""
-    from scipy.special import gdtrc, polygamma
+    from scipy.special import polygamma
+
+    means, variances = _rounded_up(shape)
+    return np.interp(mean_gap, means, variances, right=float(polygamma(1, shape)))
+
+
+@cache
+def _rounded_up(shape: float) -> tuple[FloatColumn, FloatColumn]:
+    """Means of whole-day gaps, and the variances of their logs."""
+    from scipy.special import gdtrc
 
     days = np.arange(1.0, 2000.0)
+    logs = np.log(days)
     means, variances = [1.0], [0.0]
     for mean in np.geomspace(0.2, 100.0, 40):
         later = gdtrc(shape / mean, shape, np.append(0.0, days))  # P(gap > 0), P(gap > 1), ...
         share = later[:-1] - later[1:]
-        middle = float(share @ np.log(days))
         means.append(float(later.sum()))
-        variances.append(float(share @ (np.log(days) - middle) ** 2))
-    return np.interp(mean_gap, means, variances, right=float(polygamma(1, shape)))
+        variances.append(float(share @ logs**2 - (share @ logs) ** 2))
+    return np.array(means), np.array(variances)
+
+
+def _shape_in_days(variance: FloatColumn, mean_gap: FloatColumn) -> FloatColumn:
+    """The gamma shape whose gaps, rounded up to whole days, have logs that vary so: by interpolation between shapes.
+
+    Where even gaps vary less than rounding alone makes them, the most even shape of the table.
+    """
+    shapes = np.geomspace(0.05, 400.0, 72)
+    out = np.full(len(variance), shapes[-1])
+    before = _log_variance_in_days(float(shapes[0]), mean_gap)
+    found = variance >= before
+    out[found] = shapes[0]
+    for low, high in pairwise(shapes.tolist()):
+        after = _log_variance_in_days(high, mean_gap)
+        here = ~found & (variance >= after)
+        share = np.divide(before - variance, before - after, out=np.zeros(len(variance)), where=before > after)
+        out[here] = low * (high / low) ** share[here]
+        found |= here
+        before = after
+    wide = mean_gap > 100.0  # rounding no longer matters
+    out[wide] = _shape(variance[wide])
+    return out
 
 
 def _shape(variance: FloatColumn) -> FloatColumn:

@@ -11,11 +11,13 @@ from retention.errors import ConfigError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.accounts.costs import ServingCosts
-from retention.value.accounts.net import net_value
+from retention.value.accounts.net import net_of_orders, net_value
 from retention.value.purchases.posterior import Posterior
 from retention.value.valuation import FittedValueModel, Valuation, ValueModel
 
 __all__ = ["appraise"]
+
+_NEAR = 30.0  # days: times are told apart by their difference below it, by their ratio above
 
 
 def appraise(
@@ -39,12 +41,15 @@ def appraise(
     *What the bounds hold.* With ``chance`` what she will really bring: what is not known about the parameters, about
     her own rate and lifetime, and what chance does to her future purchases. Without ``chance`` the last is left out:
     what she can be *expected* to bring, for decisions that are made for many like her. They are simulated then (400
-    futures, a fixed seed), which takes some ten times as long; ``value`` is the same either way.
+    futures, a fixed seed), which takes some ten times as long; ``value`` is the same either way. Customers alike have
+    the same bounds, and whoever else is valued does not change them.
 
     *Net of what she costs.* With ``costs`` the result is a ``NetValue``: rewards, points, contacts and the cost to
     serve come off value and bounds, as ``net_value`` says, with the days that the model expects her to be a customer;
-    returns are in the margins already. ``contacts_a_year`` by channel, ``revenue_per_margin`` (needed for a reward
-    rate; a ``NetStatement`` knows it) and ``points`` (outstanding, by customer id) go with ``costs``.
+    returns are in the margins already. Bounds are those of the model with margins less by ``per_order``: near
+    break-even what is left may be a loss, and varies nearly as the margin does. ``contacts_a_year`` by channel,
+    ``revenue_per_margin`` (needed for a reward rate; a ``NetStatement`` knows it) and ``points`` (outstanding, by
+    customer id) go with ``costs``.
 
     Raises ConfigError for arguments out of range, and for ``chance=False`` where the model cannot simulate.
 
@@ -90,6 +95,10 @@ def appraise(
         worth = _expected(worth, model, histories, asked)
     if costs is None:
         return worth
+    less, rest = net_of_orders(model, costs, revenue_per_margin), None
+    if less is not None:
+        rest = less.value(histories, **asked)
+        rest = rest if chance else _expected(rest, less, histories, asked)
     days = _alive_days(model, histories, horizon_days, discount_rate) if costs.per_day else None
     return net_value(
         worth,
@@ -98,6 +107,7 @@ def appraise(
         revenue_per_margin=revenue_per_margin,
         points=points,
         alive_days=days,
+        after_orders=rest,
     )
 
 
@@ -117,11 +127,46 @@ def _expected(worth: Valuation, model: Any, histories: Histories, asked: Mapping
 
 
 def _alive_days(model: Any, histories: Histories, horizon: float, rate: float) -> FloatColumn | None:
-    """Expected discounted days as a customer within the horizon: Gauss-Legendre over her survival, if it is known."""
-    survival = getattr(getattr(model, "fitted", model), "survival", None)
-    if survival is None:
-        return None
-    at, weight = np.polynomial.legendre.leggauss(16)
-    days, weight = horizon * (1 + at) / 2, horizon * weight / 2
-    discounted = weight * np.exp(-math.log1p(rate) / 365.0 * days)
-    return np.asarray(sum(w * survival(histories, float(t)) for w, t in zip(discounted, days, strict=True)))
+    """Expected discounted days as a customer within the horizon, if the model knows her survival.
+
+    The integral of survival times discount, in the log of the time, which shows the first days and the last years
+    alike, on panels that are halved until they are right for everybody. A model of whole periods has steps for a
+    survival, and is summed over the periods.
+    """
+    from scipy.integrate import quad_vec
+
+    fitted = getattr(model, "fitted", model)
+    survival = getattr(fitted, "survival", None)
+    if survival is None or not len(histories):
+        return None if survival is None else np.zeros(0)
+    delta = math.log1p(rate) / 365.0
+    end = min(horizon, 45.0 / delta) if delta > 0 else horizon  # what comes later has no digit today
+    now = survival(histories, 0.0)
+    if hasattr(fitted, "recipe") and fitted.recipe.kernel().discrete:
+        return _days_of_periods(fitted, histories, end, delta)
+    if not np.any(now > 0):
+        return np.zeros(len(histories))
+    scale = np.where(now > 0, now, 1.0)
+
+    def lived(u: float) -> FloatColumn:
+        days = _NEAR * math.expm1(u)
+        there = np.asarray(survival(histories, min(days, end))) / scale
+        return there * (math.exp(-delta * days) * (days + _NEAR))
+
+    found, _ = quad_vec(lived, 0.0, math.log1p(end / _NEAR), epsabs=0.0, epsrel=1e-9, norm="max", quadrature="gk15")
+    return np.asarray(found * now)
+
+
+def _days_of_periods(fitted: Any, histories: Histories, end: float, delta: float) -> FloatColumn:
+    """The days of each period that is begun, by who is there when it begins; until next to nobody is."""
+    unit = fitted.time_unit_days
+    total, k = np.zeros(len(histories)), 0
+    while k * unit < end:
+        start, stop = k * unit, min((k + 1) * unit, end)
+        days = math.exp(-delta * start) * -math.expm1(-delta * (stop - start)) / delta if delta > 0 else stop - start
+        there = fitted.survival(histories, start)
+        total += days * there
+        if float(np.max(there * (end - stop) - 1e-9 * total)) <= 0:
+            break
+        k += 1
+    return total

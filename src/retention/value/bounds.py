@@ -9,9 +9,18 @@ from retention.frames.table import BoolColumn, FloatColumn
 from retention.histories import Histories
 from retention.value.margins.protocol import FittedMargin, Moments
 
-__all__ = ["Realised", "bounds_of_base", "bounds_of_each", "bounds_of_few", "bounds_of_sum", "points_of_each"]
+__all__ = [
+    "Realised",
+    "bounds_after_orders",
+    "bounds_of_base",
+    "bounds_of_each",
+    "bounds_of_few",
+    "bounds_of_sum",
+    "points_of_each",
+]
 
 _BLOCK = 65_536  # customers at a time: temporaries stay in cache and memory stays flat
+_TINY = 1e-140  # of money: less is nothing
 _HEAVY = 0.03  # gamma shape below which its upper quantiles fall to 0 however large the mean is
 
 # Quantiles at ranks of what is never below zero, from its mean and squared coefficient of variation.
@@ -41,40 +50,51 @@ def bounds_of_base(
 
     ``ahead`` is a Forecast by cell, averaged over points that stand for the doubt about purchases, ``which`` each
     customer's cell; ``totals`` what the base is expected to bring at each of these points, ``value`` what each customer
-    is at the estimate. Chance is independent between customers, so variances add up; doubt about the parameters is
-    common to all, so its effect on the total adds up first and is squared then.
+    is at the estimate. A margin model of what is left after an ``order_cost`` says so. Chance is independent between
+    customers, so variances add up; doubt about the parameters is common to all, so its effect on the total adds up
+    first and is squared then.
     """
     found, by_margins = [], np.zeros(1)
+    cost, orders = float(getattr(margin, "order_cost", 0.0)), 0.0
     for start in range(0, max(len(histories), 1), _BLOCK):
         block = slice(start, start + _BLOCK)
         mine, rows = type(ahead)(*(values[which[block]] for values in ahead)), histories[block]
         money = margin.moments(rows, len(totals), log_rate[block])
-        found.append(bounds_of_each(mine, money, margin.lossless(rows), interval))
+        found.append(bounds_of_each(mine, money, margin.lossless(rows), interval, cost))
+        orders += cost * float(np.sum(mine.mean))
         by_margins = by_margins + margin.totals(rows, mine.mean, len(totals), log_rate[block])
     each = Realised(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     variance = float(np.sum(each.sd**2) + np.var(totals) + np.var(by_margins))
-    return each, bounds_of_sum(float(np.sum(value)), variance, bool(np.all(value >= 0)), interval)
+    lossless = bool(np.all(value + cost * ahead.mean[which] >= 0)) if cost else bool(np.all(value >= 0))
+    return each, bounds_of_sum(float(np.sum(value)), variance, lossless, interval, orders)
 
 
-def bounds_of_each(ahead: Any, money: Moments, lossless: BoolColumn, interval: float) -> Realised:
+def bounds_of_each(
+    ahead: Any, money: Moments, lossless: BoolColumn, interval: float, order_cost: float = 0.0
+) -> Realised:
     """Of each customer's money: a mixture of 0 if she buys nothing and a gamma or normal of her moments.
 
     ``ahead`` is a Forecast of the purchases, ``money`` the moments of what one of them brings, ``lossless`` a mask of
-    those whose margins cannot be below zero (gamma; the others get a normal).
+    those whose margins cannot be below zero (gamma; the others get a normal). Where ``order_cost`` has been taken off
+    each purchase, such margins before it are what cannot: the gamma begins below zero, by what her orders cost.
     """
     buys = np.maximum(ahead.any, 1e-100)
     mean = ahead.mean * money.mean
     second = ahead.squares * money.square + ahead.pairs * money.product
     m = mean / buys
-    variance = np.maximum(second / buys - m**2, 1e-12 * m**2)
-    low, high = _mixed(m, variance, buys, lossless, interval, _gamma)
+    off = ahead.mean * order_cost / buys
+    variance = np.maximum(second / buys - m**2, 1e-12 * (m + off) ** 2)
+    low, high = _mixed(m, variance, buys, lossless, interval, _gamma, off)
     return Realised(low, high, np.sqrt(np.maximum(second - mean**2, 0.0)), ahead.any)
 
 
-def bounds_of_sum(total: float, variance: float, lossless: bool, interval: float) -> tuple[float, float]:
-    """Of a sum over many customers: gamma with that mean and variance, normal where losses are among it."""
-    spread = np.array([max(variance, 0.0)])
-    low, high = _mixed(np.array([total]), spread, np.ones(1), np.array([lossless]), interval, _gamma)
+def bounds_of_sum(
+    total: float, variance: float, lossless: bool, interval: float, order_cost: float = 0.0
+) -> tuple[float, float]:
+    """Of a sum over many customers: gamma with that mean and variance, normal where losses are among it; the gamma
+    begins below zero by the cost of orders that has been taken off."""
+    spread, off = np.array([max(variance, 0.0)]), np.array([order_cost])
+    low, high = _mixed(np.array([total]), spread, np.ones(1), np.array([lossless]), interval, _gamma, off)
     return float(low[0]), float(high[0])
 
 
@@ -92,6 +112,20 @@ def bounds_of_few(
     """
     buys, m, variance = _given(mean, sd, silent)
     return _mixed(m, variance, buys, lossless, interval, _half_way)
+
+
+def bounds_after_orders(
+    mean: FloatColumn,
+    sd: FloatColumn,
+    silent: FloatColumn,
+    lossless: BoolColumn,
+    interval: float,
+    order_cost: FloatColumn,
+) -> tuple[FloatColumn, FloatColumn]:
+    """As ``bounds_of_each``, of moments: of what is left of each customer's money after what her orders are expected to
+    cost; ``lossless`` says whose money could not be below zero before that."""
+    buys, m, variance = _given(mean, sd, silent)
+    return _mixed(m, variance, buys, lossless, interval, _gamma, order_cost / buys)
 
 
 def points_of_each(
@@ -121,22 +155,32 @@ def _given(mean: FloatColumn, sd: FloatColumn, silent: FloatColumn) -> tuple[Flo
 
 
 def _mixed(
-    m: FloatColumn, variance: FloatColumn, buys: FloatColumn, lossless: BoolColumn, interval: float, shape: _Shape
+    m: FloatColumn,
+    variance: FloatColumn,
+    buys: FloatColumn,
+    lossless: BoolColumn,
+    interval: float,
+    shape: _Shape,
+    off: FloatColumn | float = 0.0,
 ) -> tuple[FloatColumn, FloatColumn]:
-    """Two quantiles of 0 with probability 1 - ``buys``, else of an amount with mean ``m`` and ``variance``."""
-    from scipy.special import ndtr
+    """Two quantiles of 0 with probability 1 - ``buys``, else of an amount with mean ``m`` and ``variance``, which
+    ``lossless`` is above -``off``."""
+    from scipy.special import gammainc, ndtr
 
-    none, s = 1 - buys, np.sqrt(variance)
-    never = lossless & (m > 0)
+    none, s, off = 1 - buys, np.sqrt(variance), np.broadcast_to(np.asarray(off, dtype=np.float64), m.shape)
+    never = lossless & (m + off > 0)
     below = np.where(m < 0, 1.0, 0.0)  # of the money, given that she buys: the share below zero
     below[~never & (s > 0)] = ndtr(-m[~never & (s > 0)] / s[~never & (s > 0)])
+    some = never & (s > 0) & (off > 0)
+    top = (m + off)[some]
+    below[some] = gammainc(top**2 / variance[some], off[some] * top / variance[some])
     loss = buys * below
     bounds = []
     for level in ((1 - interval) / 2, (1 + interval) / 2):
         rank = np.where(level < loss, level / buys, (level - none) / buys)
         found = (level < loss) | (level > loss + none)
         bound, rank = np.zeros(len(m)), np.clip(rank[found], 1e-300, 1 - 1e-16)
-        bound[found] = _quantiles(rank, m[found], variance[found], lossless[found], shape)
+        bound[found] = _quantiles(rank, (m + off)[found], variance[found], lossless[found], shape) - off[found]
         bounds.append(bound)
     return bounds[0], bounds[1]
 
@@ -149,9 +193,11 @@ def _quantiles(
 
     rank, mean, variance, lossless = np.broadcast_arrays(rank, mean, variance, lossless)
     out = mean + np.sqrt(variance) * ndtri(rank)
-    never = lossless & (mean > 0) & (variance > 0)
+    never = lossless & (mean > _TINY) & (variance > 0)
     m = mean[never]
     out[never] = shape(rank[never], m, variance[never] / m**2)
+    none = lossless & (mean <= _TINY)  # she has surely left: its square would be no number any more
+    out[none] = mean[none]
     return np.asarray(out)
 
 

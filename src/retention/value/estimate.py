@@ -125,7 +125,8 @@ def estimate(
     diagnosis, chose = "", ""
     if top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2):
         point, climbed = top.point, top
-        value, _, hessian = objective(point)
+        # What the last step changes of value and curvature is below their rounding.
+        value, _, hessian = objective(point) if np.any(asked) else (top.value, None, top.hessian)
         errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-top.hessian)))
     else:
         from retention._kernels.newton import maximise

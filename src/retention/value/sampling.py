@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from attrs import field, frozen
 
-from retention.errors import ConfigError
+from retention.errors import ConfigError, nearest
 from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, read_only
 
@@ -59,6 +59,10 @@ class ParameterDraws:
         return len(self.draws)
 
     def __getitem__(self, name: str) -> FloatColumn:
+        if name not in self.names:
+            raise ConfigError(
+                f"draws of {name!r}", rule="draws are of a parameter", remedy=nearest(str(name), self.names)
+            )
         return read_only(self.draws[:, self.names.index(name)])
 
     def summary(self) -> dict[str, dict[str, float]]:

@@ -14,7 +14,10 @@ def weights_of(weight: Any, customers: int) -> FloatColumn:
     """How many customers each row stands for: 1 unless said; or one clear error."""
     if weight is None:
         return np.ones(customers)
-    w = np.asarray(weight, dtype=np.float64)
+    try:
+        w = np.asarray(weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        w = np.full(customers, np.nan)
     if w.shape != (customers,) or not np.all(np.isfinite(w) & (w >= 0)):
         raise ModelError(
             f"weight of shape {w.shape} for {customers:,} rows",

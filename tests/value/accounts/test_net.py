@@ -319,9 +319,21 @@ def test_what_an_order_costs_comes_off_each_expected_order_and_off_no_other():
     worth, _, _ = valuation(rate=0.0)
     net = net_value(worth, ServingCosts(per_order=2))
     np.testing.assert_allclose(net.order_cost, 2 * worth.expected_purchases)
-    share = net.order_cost[0] / net.gross[0]
-    assert net.value_low[0] == pytest.approx(worth.value_low[0] * (1 - share))
-    assert net.value_high[0] == pytest.approx(worth.value_high[0] * (1 - share))
+    assert net.value_idle.tolist() == [0, 0, 0]
+
+
+def test_bounds_from_a_valuation_alone_are_wider_than_those_of_a_model_of_what_orders_leave():
+    """Margins of 5 to 50 a purchase, orders that cost from little of it to more than all."""
+    worth, base, model = valuation((5.0, 20.0, 50.0))
+    for cost in ("0.50", "4", "20", "60"):
+        costs = ServingCosts(per_order=cost)
+        rough, fine = net_value(worth, costs), appraise(base, model, costs=costs)
+        np.testing.assert_allclose(rough.value, fine.value, rtol=1e-12, atol=1e-9)
+        assert np.all(rough.value_sd >= fine.value_sd)
+        assert np.all(rough.value_low <= fine.value_low + 1e-9)
+        assert np.all(rough.value_high >= fine.value_high - 1e-9)
+        assert rough.total_bounds[0] <= fine.total_bounds[0]
+        assert rough.total_bounds[1] >= fine.total_bounds[1]
 
 
 def test_two_dollars_on_each_order_are_two_dollars_less_margin():

@@ -1,8 +1,10 @@
 """Contracts: tenures from what a firm has, published fits, planted effects, honest intervals, plain refusals."""
 
+import copy
 import datetime as dt
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -323,6 +325,45 @@ def test_a_stored_model_gives_the_same_numbers_and_strangers_are_refused():
     for change in ({"format": 99}, {"model": "unheard-of"}, {"more": 1}):
         with pytest.raises(ModelError):
             FittedContracts.from_dict({**stored, **change})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"recipe": None},
+        {"recipe": {"prior": {"alpha": [1]}}},
+        {"recipe": {"penalty": "much"}},
+        {"theta": [None, 0.0]},
+        {"theta": [math.nan, 0.0]},
+        {"theta": [1e4, 0.0]},
+        {"theta": [0.0]},
+        {"doubt": [[0.0]]},
+        {"doubt": [[0.0, math.inf]]},
+        {"doubt": None},
+        {"estimate": {"spread": [[1.0]]}},
+        {"estimate": {"spread": [[1.0, 0.0], [0.0, math.nan]]}},
+        {"estimate": {"unheard": 1}},
+        None,
+    ],
+    ids=str,
+)
+def test_a_stored_model_that_was_tampered_with_is_refused(broken):
+    stored = ShiftedBetaGeometric().fit(Tenures.from_survivors([50, 40, 33, 29])).to_dict()
+    data = None
+    if broken is not None:
+        data = stored | {k: stored[k] | v if isinstance(v, dict) else v for k, v in broken.items()}
+    with pytest.raises(ModelError):
+        FittedContracts.from_dict(data)
+
+
+def test_covariates_can_be_neither_written_nor_exchanged():
+    base, _ = simulated(20, seed=1)
+    for same in (base, base[3:], copy.deepcopy(base), pickle.loads(pickle.dumps(base))):
+        with pytest.raises(TypeError):
+            same.covariates["z"] = np.zeros(len(same))
+        with pytest.raises(ValueError, match="read-only"):
+            same.covariates["z"][0] = 1.0
+        assert same.equals(base[20 - len(same) :])
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,8 @@ def test_a_posterior_shows_itself():
         ),
         (lambda m, b: m.posterior(b, draws=100).predict(b, discount_rate=0.0, periods_per_year=1), ConfigError),
         (lambda m, b: m.posterior(b, draws=100).survival(3, interval=1.5), ConfigError),
+        (lambda m, b: m.posterior(b, draws=100).points(0), ConfigError),
+        (lambda m, b: m.posterior(b, draws=100)["gamma"], ConfigError),
         (lambda m, b: evolve(m, prior={"gamma": (1.0, 2.0)}), ConfigError),
         (lambda m, b: evolve(m, prior={"alpha": (1.0, 0.5)}), ConfigError),
         (lambda m, b: evolve(m, penalty=-1.0), ConfigError),

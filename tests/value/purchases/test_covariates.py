@@ -1,6 +1,7 @@
 """Static covariates: planted effects are found, what cannot be known is said, and nothing depends on units."""
 
 import json
+import math
 
 import attrs
 import numpy as np
@@ -239,11 +240,49 @@ def test_a_stored_model_with_covariates_gives_exactly_the_same_numbers():
     assert np.array_equal(again.expected_purchases(base, 90), fitted.expected_purchases(base, 90))
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"recipe": None},
+        {"recipe": {"prior": {"a": [1]}}},
+        {"recipe": {"prior": {"a": [1, 2, 3]}}},
+        {"recipe": {"model": "pareto-nbd"}},
+        {"purchase_params": [math.nan, 1.0, 1.0, 1.0]},
+        {"purchase_params": [None, 1.0, 1.0, 1.0]},
+        {"purchase_params": [1.0]},
+        {"coefficients": [math.inf]},
+        {"coefficients": []},
+        {"doubt": [[0.0] * 4]},
+        {"doubt": [[0.0] * 5, [math.nan] * 5]},
+        {"doubt": None},
+        {"estimate": {"spread": [[1.0]]}},
+        {"estimate": {"spread": np.eye(4).tolist()}},
+        {"estimate": {"spread": (-np.eye(5)).tolist()}},
+        {"estimate": {"unheard": 1}},
+        {"estimate": {"log_likelihood": None}},
+        {"design": {"rate": [["age", None, 0.0, 0.0]]}},
+        {"design": {"rate": [["age", None, None, 1.0]]}},
+        {"margin": {"params": "x"}},
+        None,
+    ],
+    ids=str,
+)
+def test_a_stored_model_that_was_tampered_with_is_refused(broken):
+    stored = BGNBD(rate=["age"]).fit(priced(world(BGNBD(), 100, 6))).to_dict()
+    data = None
+    if broken is not None:
+        data = stored | {k: stored[k] | v if isinstance(v, dict) else v for k, v in broken.items()}
+    with pytest.raises(ModelError):
+        FittedPurchases.from_dict(data)
+
+
 def test_who_cannot_be_placed_is_one_clear_error():
     base = world(BGNBD(), 100, 1)
     fitted = BGNBD(rate=["channel"]).fit(base)
-    with pytest.raises(ModelError, match="has not seen"):
+    with pytest.raises(ModelError, match="has not seen") as caught:
         fitted.p_alive(base.with_attributes({"channel": np.full(100, "radio")}))
+    assert "3 level" in str(caught.value)
+    assert not any(level in str(caught.value) for level in ("radio", "web", "shop", "fair"))  # they may be names
     with pytest.raises(ModelError, match="without the attribute"):
         fitted.p_alive(Histories.from_arrays(frequency=[0], recency_days=[0], age_days=[9]))
     with pytest.raises(ModelError, match="covariate 'chanel'"):

@@ -1,5 +1,7 @@
 """Posteriors of the purchase models: right on average over what could be true, and honest about what they know."""
 
+import math
+
 import attrs
 import numpy as np
 import pytest
@@ -112,11 +114,11 @@ def test_nine_in_ten_purchase_counts_lie_in_their_interval(name, n, bases):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n", "bases"),
-    [("ggompertz-nbd", 50, 30), ("ggompertz-nbd", 500, 3), ("pareto-ggg", 50, 8), ("pareto-ggg", 500, 1)],
+    [("ggompertz-nbd", 50, 30), ("ggompertz-nbd", 500, 3), ("pareto-ggg", 50, 4)],
 )
 def test_nine_in_ten_purchase_counts_lie_in_their_interval_of_costly_models(name, n, bases):
-    """Of 1,500 customers the coverage has a standard error of 0.8 %, and 87 to 93 % is asked; of the 400 or 500 of
-    Pareto/GGG one of 1.4 %, and three of them are allowed."""
+    """Of 1,500 customers the coverage has a standard error of 0.8 %, and 87 to 93 % is asked; of the 200 of Pareto/GGG
+    one of 2.1 %, and three of them are allowed."""
     allowed = max(0.03, 3 * np.sqrt(0.09 / (n * bases)))
     assert abs(share_held(name, n, bases) - 0.9) < allowed
 
@@ -254,6 +256,26 @@ def test_wrong_questions_are_one_clear_error():
         sample_posterior(BGNBD(), base[:0])
     with pytest.raises(ConfigError, match="horizon_days"):
         BGNBD().posterior(base, draws=100).predict(base, horizon_days=-1)
+    posterior = BGNBD().posterior(base, draws=100)
+    for asked in (posterior, posterior.fitted):
+        for days, most, told in (
+            (-5, 2, "days"),
+            (math.nan, 2, "days"),
+            ("7", 2, "days"),
+            (5, -3, "most"),
+            (5, 2.5, "most"),
+        ):
+            with pytest.raises(ConfigError, match=told):
+                asked.purchase_probabilities(base, days, most)
+    with pytest.raises(ConfigError, match="points"):
+        posterior.purchase_probabilities(base, 5, 2, points=0)
+    with pytest.raises(ConfigError, match="replications"):
+        posterior.check(base, replications=0)
+    with pytest.raises(ConfigError, match="did you mean 'alpha'"):
+        posterior["alhpa"]
+    for weight in (["a"] * 50, [None] * 50, [[1], [1, 2]], "heavy"):
+        with pytest.raises(ModelError, match="weight"):
+            BGNBD().fit(base, weight)
 
 
 class Sevens:
@@ -304,3 +326,22 @@ def test_a_bent_posterior_is_proposed_anew_before_the_sampler_takes_over(monkeyp
     assert (learned.method, walked.method) == ("psis", "ensemble")
     a, b = np.log(learned.draws), np.log(walked.draws)
     assert np.all(np.abs(a.mean(axis=0) - b.mean(axis=0)) < 0.33 * b.std(axis=0))
+
+
+@pytest.mark.parametrize("chance", [True, False])
+def test_what_is_predicted_of_a_customer_does_not_depend_on_her_company(chance):
+    """In another order, in part, and alone: for losing customers, newcomers and repeat buyers, who draw differently."""
+    rows, _, _ = world(BGNBD(), 150, 3)
+    money = np.where(rows.x > 0, 15.0 + rows.x % 7, 0.0)
+    money[np.flatnonzero(rows.x > 0)[::9]] *= -0.5
+    base = attrs.evolve(base_of(rows), margin_mean=money)
+    posterior = BGNBD().posterior(base, draws=100, seed=1)
+    asked = {"horizon_days": 200, "discount_rate": 0.1, "draws": 40, "chance": chance, "seed": 3}
+    all_ = posterior.predict(base, **asked)
+    some = [np.random.default_rng(1).permutation(150), np.arange(20, 90), *([i] for i in range(0, 30, 3))]
+    for which in some:
+        part = posterior.predict(base[np.asarray(which)], **asked)
+        for column in ("p_alive_low", "purchases", "purchases_high", "value", "value_low", "value_high"):
+            np.testing.assert_allclose(part[column], all_[column][which], rtol=1e-9, atol=1e-9)
+    other = posterior.predict(base, **{**asked, "seed": 4})
+    assert np.any(other.value != all_.value)

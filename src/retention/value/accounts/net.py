@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from attrs import fields, frozen
+from attrs import evolve, fields, frozen
 
 from retention.errors import ConfigError
 from retention.frames.table import FloatColumn, column
+from retention.histories import Histories
 from retention.value.accounts.costs import ServingCosts, exact_cost
+from retention.value.bounds import bounds_after_orders
+from retention.value.margins.protocol import FittedMargin, Moments
 from retention.value.positions import positions
 from retention.value.valuation import Valuation
 
-__all__ = ["NetValue", "net_value"]
+__all__ = ["NetValue", "net_of_orders", "net_value"]
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -41,6 +44,7 @@ def net_value(
     revenue_per_margin: float | None = None,
     points: Mapping[str, Any] | None = None,
     alive_days: FloatColumn | None = None,
+    after_orders: Valuation | None = None,
 ) -> NetValue:
     """What each customer is expected to be worth after rewards, points, contacts and the cost to serve her.
 
@@ -51,10 +55,11 @@ def net_value(
     everyone through the whole horizon: who has left silently is written to all the same. Points: those outstanding
     today, at their value less breakage, undiscounted; points yet to be earned are rewards.
 
-    Bounds: orders and rewards come with purchases, so they take the same share of each bound as of the expectation;
-    day cost, contacts and points are taken off whatever happens. Where the expected margin is not positive, all
-    costs are. Those of the total go the same way. Returns and discounts are in the margins that the model was fitted
-    on.
+    Bounds: rewards take the same share of each bound as of the expectation; day cost, contacts and points are taken off
+    whatever happens. Orders leave less of each purchase, and that may be a loss: what is left varies nearly as much as
+    the margin does, however little it is. ``after_orders`` is the valuation of the same customers by a model of that
+    rest (``net_of_orders``). Without it they are too wide, since the spread of the margin stands for that of the rest.
+    Returns and discounts are in the margins that the model was fitted on.
 
     ``appraise(..., costs=...)`` does all of this in one call, with the alive days of its model.
 
@@ -127,21 +132,35 @@ def net_value(
     contacts = np.full(n, each * whole / 365.0 if each else 0.0)
     liability = float(costs.point_owed) * held
 
-    with_purchases, fixed = order_cost + rewards, day_cost + contacts + liability
-    left = np.where(gross > 0, 1 - np.divide(with_purchases, gross, out=np.zeros(n), where=gross > 0), 1.0)
-    shift = np.where(gross > 0, fixed, fixed + with_purchases)
-    ends = np.stack([valuation.value_low * left, valuation.value_high * left]) - shift
-    total_bounds, expected = None, float(np.sum(gross))
-    if valuation.total_bounds is not None and expected > 0:
-        share = 1 - float(np.sum(with_purchases)) / expected
-        one, other = (share * bound - float(np.sum(fixed)) for bound in valuation.total_bounds)
-        total_bounds = (min(one, other), max(one, other))
+    fixed = day_cost + contacts + liability
+    value = gross - order_cost - rewards
+    share = np.where(gross > 0, 1 - float(costs.reward_rate) * (revenue_per_margin or 0.0), 1.0)
+    rest = valuation if after_orders is None or not costs.per_order else after_orders
+    if rest is valuation and costs.per_order:
+        low, high, sd, total_bounds = _kept_spread(valuation, value, order_cost, share)
+    else:
+        ends = np.stack([rest.value_low, rest.value_high]) * share
+        if rest is not valuation:
+            ends += value - share * rest.value  # nought, but for those without rewards
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        sd = None if rest.value_sd is None else rest.value_sd * np.abs(share)
+        total_bounds = None
+        if rest.total_bounds is not None:
+            whole_share = 1 - float(np.sum(rewards)) / max(float(np.sum(gross)), 1e-300)
+            if rest is not valuation or float(np.sum(gross)) <= 0:  # it is of orders: one share for all
+                whole_share = float(share[np.argmax(gross)]) if n else 1.0
+            middle = float(np.sum(value)) - whole_share * float(np.sum(rest.value))
+            one, other = (whole_share * bound + middle for bound in rest.total_bounds)
+            total_bounds = (min(one, other), max(one, other))
+    if total_bounds is not None:
+        off = float(np.sum(fixed))
+        total_bounds = (total_bounds[0] - off, total_bounds[1] - off)
     own = {f.name: getattr(valuation, f.name) for f in fields(Valuation)}
     net = {
-        "value": gross - with_purchases - fixed,
-        "value_low": ends.min(axis=0),
-        "value_high": ends.max(axis=0),
-        "value_sd": None if valuation.value_sd is None else valuation.value_sd * np.abs(left),
+        "value": value - fixed,
+        "value_low": low - fixed,
+        "value_high": high - fixed,
+        "value_sd": sd,
         "total_bounds": total_bounds,
         "provenance": valuation.provenance.with_notes("values are net of the costs of serving"),
     }
@@ -153,5 +172,76 @@ def net_value(
         day_cost=day_cost,
         contacts=contacts,
         points=liability,
-        value_idle=-shift,
+        value_idle=-fixed,
     )
+
+
+def net_of_orders(model: Any, costs: ServingCosts, revenue_per_margin: float | None = None) -> Any:
+    """The fitted model or posterior whose margins are less by what an order costs, for the bounds of ``net_value``;
+    None if orders cost nothing, or the model is not known to have margins.
+
+    Where rewards take a share of the margin, the cost is told in what is left of it.
+    """
+    share = 1 - float(costs.reward_rate) * (revenue_per_margin or 0.0)
+    cost = float(costs.per_order) / (share if abs(share) > 1e-9 else 1e-9)
+    fitted = getattr(model, "fitted", model)
+    if not cost or getattr(fitted, "margin", None) is None:
+        return None
+    rest: Any = _AfterOrders(fitted.margin, cost)
+    less = evolve(fitted, margin=rest)
+    return less if fitted is model else evolve(model, fitted=less)
+
+
+class _AfterOrders:
+    """A margin model less what each purchase day costs; all else is the model's own (``lossless`` too: of the margins
+    before that cost)."""
+
+    def __init__(self, margin: FittedMargin, cost: float) -> None:
+        self._margin, self.order_cost = margin, cost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._margin, name)
+
+    def margin_mean(self, histories: Histories, log_rate: FloatColumn | None = None) -> FloatColumn:
+        return self._margin.margin_mean(histories, log_rate) - self.order_cost
+
+    def moments(self, histories: Histories, points: int, log_rate: FloatColumn | None = None) -> Moments:
+        mean, square, product = self._margin.moments(histories, points, log_rate)
+        less = self.order_cost**2 - 2 * self.order_cost * mean
+        return Moments(mean - self.order_cost, square + less, product + less)
+
+    def draw_means(
+        self, histories: Histories, size: int, rng: np.random.Generator, log_rate: FloatColumn | None = None
+    ) -> FloatColumn:
+        return self._margin.draw_means(histories, size, rng, log_rate) - self.order_cost
+
+    def draw_sums(self, own_means: FloatColumn, counts: FloatColumn, rng: np.random.Generator) -> FloatColumn:
+        return self._margin.draw_sums(own_means + self.order_cost, counts, rng) - self.order_cost * counts
+
+    def totals(
+        self, histories: Histories, weights: FloatColumn, points: int, log_rate: FloatColumn | None = None
+    ) -> FloatColumn:
+        return self._margin.totals(histories, weights, points, log_rate) - self.order_cost * float(np.sum(weights))
+
+
+def _kept_spread(
+    valuation: Valuation, value: FloatColumn, order_cost: FloatColumn, share: FloatColumn
+) -> tuple[FloatColumn, FloatColumn, FloatColumn | None, tuple[float, float] | None]:
+    """Bounds, standard deviations and bounds of the total after orders, where the spread of the margin is all that is
+    known: that of the rest is at most as much, or, where orders cost more than twice the margin, their ratio times."""
+    gross = np.asarray(valuation.value)
+    left = np.divide(value, gross, out=np.ones(len(gross)), where=gross != 0)
+    wide = np.maximum(np.abs(share), np.abs(left))
+    sd = None if valuation.value_sd is None else valuation.value_sd * wide
+    if sd is None or valuation.p_purchase is None:
+        ends = np.stack([valuation.value_low, valuation.value_high]) * share
+        low, high = ends.min(axis=0) - order_cost, ends.max(axis=0)
+    else:
+        safe = (gross > 0) & (valuation.value_low >= 0) & (share > 0)
+        low, high = bounds_after_orders(value, sd, 1 - valuation.p_purchase, safe, valuation.interval, order_cost)
+    if valuation.total_bounds is None:
+        return low, high, sd, None
+    middle, total = float(np.sum(value)), float(np.sum(gross))
+    most = float(np.max(wide, initial=0.0))
+    below, above = ((bound - total) * most for bound in valuation.total_bounds)
+    return low, high, sd, (middle + below, middle + above)

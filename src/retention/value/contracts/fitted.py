@@ -17,6 +17,7 @@ from retention.value.contracts.tenures import Tenures
 from retention.value.contracts.terms import Terms, checked_margin, whole_periods
 from retention.value.contracts.valuation import ContractValuation
 from retention.value.estimate import Estimate, Fitted, tuples
+from retention.value.stored import check_doubt, reading
 
 if TYPE_CHECKING:
     from retention.value.contracts.models import ContractModel
@@ -249,6 +250,11 @@ class FittedContracts(Fitted):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The model that ``to_dict`` wrote down; what it does not know it refuses with a ModelError."""
+        with reading("contractual model"):
+            return cls._read(data)
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         from retention.value.contracts.models import ContractModel
 
         known = {"format", "model", "recipe", "theta", "doubt", "estimate"}
@@ -262,18 +268,22 @@ class FittedContracts(Fitted):
             )
         found, recipe = data["estimate"], ContractModel.from_dict(data["recipe"])
         theta = tuple(float(value) for value in data["theta"])
-        if not all(len(row) == len(recipe.names) for row in (theta, *data["doubt"])):
+        if len(theta) != len(recipe.names):
             raise ModelError(
                 f"a stored {recipe.name} with another number of parameters than it has",
                 rule=f"it has {', '.join(recipe.names)}",
                 remedy="store it again with to_dict()",
             )
-        return cls(
+        read = cls(
             recipe=recipe,
             theta=theta,
             doubt=data["doubt"],
             estimate=None if found is None else Estimate.from_dict(found),
         )
+        check_doubt(read.estimate, (theta, *read.doubt), recipe.names)
+        if max(abs(value) for value in theta[: len(recipe.kernel().names)]) > 700:
+            raise ValueError("the logarithm of a parameter that no number holds")
+        return read
 
     def points(self) -> FloatColumn:
         """Points of theta that stand for the doubt about it, one a row; one if the parameters were given."""

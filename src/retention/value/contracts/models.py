@@ -14,6 +14,7 @@ from retention.value.contracts.likelihood import ContractLikelihood
 from retention.value.contracts.tenures import Tenures
 from retention.value.estimate import Estimate, carried_over, estimate, positive_parameters
 from retention.value.prior import check_penalty, check_prior, log_normal
+from retention.value.stored import reading
 
 if TYPE_CHECKING:
     from retention._kernels.contracts import Contractual
@@ -175,6 +176,11 @@ class ContractModel:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> "ContractModel":
         """The recipe that ``to_dict`` wrote down; ModelError for a model or a part that is not known here."""
+        with reading("contractual model"):
+            return ContractModel._read(data)
+
+    @staticmethod
+    def _read(data: Mapping[str, Any]) -> "ContractModel":
         plain = {key: value for key, value in data.items() if key != "model"}
         if data.get("model") not in MODELS or set(plain) != {"covariates", "prior", "penalty"}:
             raise ModelError(
@@ -182,7 +188,7 @@ class ContractModel:
                 rule=f"this release reads {', '.join(MODELS)} with covariates, prior and penalty",
                 remedy="fit the model again, or read it with the release that wrote it",
             )
-        prior = {name: (float(pair[0]), float(pair[1])) for name, pair in plain["prior"].items()}
+        prior = {name: (float(median), float(factor)) for name, (median, factor) in plain["prior"].items()}
         return MODELS[data["model"]](**{**plain, "prior": prior})
 
     def _explained(self, found: Estimate, base: ContractLikelihood) -> Estimate:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, frozen
 
-from retention.errors import ConfigError, ModelError
+from retention.errors import ModelError
 from retention.frames.table import FloatColumn, IntColumn, Table, TextColumn, column
-from retention.value.asked import checked_interval
+from retention.value.asked import checked_count, checked_interval
 from retention.value.contracts.tenures import Tenures
 from retention.value.contracts.terms import Terms, checked_margin
 from retention.value.contracts.valuation import ContractValuation
@@ -64,7 +64,7 @@ class ContractPosterior(ParameterDraws):
 
     def points(self, count: int = 64) -> FloatColumn:
         """The first ``count`` of the draws (they are in no order) as log-parameters and effects."""
-        theta = np.array(self.draws[:count])
+        theta = np.array(self.draws[: checked_count(count, "count", 1)])
         own = len(self.fitted.recipe.kernel().names)
         theta[:, :own] = np.log(theta[:, :own])
         return theta
@@ -128,8 +128,7 @@ class ContractPosterior(ParameterDraws):
         terms = Terms.of(horizon_periods, discount_rate, periods_per_year, until_renewal)
         margin = checked_margin(margin_per_period, len(tenures))
         checked_interval(interval)
-        if draws < 20:
-            raise ConfigError(f"draws={draws!r}", rule="an interval needs 20 draws or more", remedy="400 is usual")
+        draws = checked_count(draws, "draws", 20)
         made, which = self.fitted.expectations(tenures, terms, self.points(draws))
         there = ~tenures.ended
         means, lows, highs = (part[:, which] * there for part in (made.mean(axis=0), *_ends(made, interval)))

@@ -12,7 +12,16 @@ from attrs import field, frozen
 
 from retention.domain.customer import Contract
 from retention.errors import ConfigError, RetentionError, nearest
-from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, Table, TextColumn, column, read_only
+from retention.frames.table import (
+    BoolColumn,
+    FloatColumn,
+    IntColumn,
+    Provenance,
+    Table,
+    TextColumn,
+    column,
+    read_only_columns,
+)
 
 __all__ = ["Tenures"]
 
@@ -21,7 +30,7 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 def _covariates(values: Mapping[str, Any] | None) -> Mapping[str, FloatColumn]:
     given = {} if values is None else values
-    return {str(name): read_only(np.array(column, dtype=np.float64)) for name, column in given.items()}
+    return read_only_columns({name: np.asarray(column, dtype=np.float64) for name, column in given.items()})
 
 
 @frozen(eq=False, repr=False, kw_only=True)

@@ -164,8 +164,8 @@ class FittedGammaGamma(FittedOnDays):
         sums = rng.standard_gamma(p * np.maximum(counts, 0.0)) * np.maximum(own, 0.0) / p
         losing = (own <= 0) & (counts > 0)
         if np.any(losing):
-            n = counts[losing]
-            sums[losing] = n * own[losing] + np.sqrt(self._variances[0] * n) * rng.standard_normal(len(n))
+            n, steps = counts[losing], np.asarray(rng.standard_normal(own.shape))[losing]
+            sums[losing] = n * own[losing] + np.sqrt(self._variances[0] * n) * steps
         return np.asarray(sums)
 
     def lossless(self, histories: Histories) -> Any:

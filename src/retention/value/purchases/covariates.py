@@ -1,5 +1,6 @@
 """What else is known of a customer, as columns of numbers that move her purchase rate or her drop-out."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -111,7 +112,7 @@ class Design:
                 if unknown:
                     raise ModelError(
                         f"attribute {name!r} with {len(unknown)} level(s) that the model has not seen",
-                        rule=f"it was fitted with {', '.join(self.levels[name])}",
+                        rule=f"it was fitted with {len(self.levels[name])} level(s), and knows nothing of others",
                         remedy="merge rare levels into one before fitting, or fit again",
                     )
         columns = (*self.rate, *self.dropout)
@@ -132,11 +133,15 @@ class Design:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The design that ``to_dict`` wrote down."""
-        return cls(
+        read = cls(
             rate=tuple(Column(*each) for each in data["rate"]),
             dropout=tuple(Column(*each) for each in data["dropout"]),
             levels={name: tuple(found) for name, found in data["levels"].items()},
         )
+        columns = (*read.rate, *read.dropout)
+        if not all(math.isfinite(each.center) and 0 < each.scale < math.inf for each in columns):
+            raise ValueError("a covariate without a finite center and a positive scale")
+        return read
 
 
 def own_params(logs: FloatColumn, coefficients: FloatColumn, matrix: FloatColumn, moves: Moves) -> list[FloatColumn]:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from attrs import evolve, fields, frozen
 
-from retention.errors import ModelError, RetentionError
+from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
-from retention.value.asked import checked_days, checked_rate
+from retention.value.asked import checked_count, checked_days, checked_rate
 from retention.value.bounds import bounds_of_base
 from retention.value.estimate import Estimate, positive_parameters
 from retention.value.margins.named import margin_from_dict
 from retention.value.purchases.covariates import Design, own_params
 from retention.value.purchases.with_margin import FittedWithMargin
+from retention.value.stored import check_doubt, reading
 from retention.value.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class FittedPurchases(FittedWithMargin):
     def purchase_probabilities(self, histories: Histories, days: float, most: int) -> FloatColumn:
         """P(exactly 0, 1 .. ``most`` purchase days in the next ``days``), one row a customer."""
         kernel, horizon = self.recipe.kernel(), checked_days(days) / self.time_unit_days
+        most = checked_count(most, "most")
         cells, params = self._place(histories)
         return kernel.pmf(params, cells.rows, horizon, most)[cells.which]
 
@@ -226,6 +228,11 @@ class FittedPurchases(FittedWithMargin):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The model that ``to_dict`` wrote down; what it does not know it refuses with a ModelError."""
+        with reading("purchase model"):
+            return cls._read(data)
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         from retention.value.purchases.model import PurchaseModel
 
         known = {f.name for f in fields(cls)} | {"format", "model"}
@@ -238,28 +245,23 @@ class FittedPurchases(FittedWithMargin):
                 remedy="fit the model again, or read it with the release that wrote it",
             )
         margin, found, design = data["margin"], data["estimate"], data["design"]
-        try:
-            read = cls(
-                recipe=PurchaseModel.from_dict(data["recipe"]),
-                purchase_params=tuple(float(value) for value in data["purchase_params"]),
-                margin=None if margin is None else margin_from_dict(margin),
-                estimate=None if found is None else Estimate.from_dict(found),
-                doubt=data["doubt"],
-                design=None if design is None else Design.from_dict(design),
-                coefficients=tuple(float(value) for value in data["coefficients"]),
-            )
-            names = read.recipe.kernel().names
-            positive_parameters(read.name, dict(zip(names, read.purchase_params, strict=True)), names)
-            if len(read.coefficients) != (0 if read.design is None else len(read.design)):
-                raise ValueError("coefficients without their covariates, or the reverse")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, RetentionError):
-                raise
-            raise ModelError(
-                f"a stored model with a part that cannot be read ({type(error).__name__}: {error})",
-                rule="a stored model is read as it was written, with nothing more and nothing less",
-                remedy="store it again with to_dict()",
-            ) from error
+        read = cls(
+            recipe=PurchaseModel.from_dict(data["recipe"]),
+            purchase_params=tuple(float(value) for value in data["purchase_params"]),
+            margin=None if margin is None else margin_from_dict(margin),
+            estimate=None if found is None else Estimate.from_dict(found),
+            doubt=data["doubt"],
+            design=None if design is None else Design.from_dict(design),
+            coefficients=tuple(float(value) for value in data["coefficients"]),
+        )
+        if read.name != data["model"]:
+            raise ValueError(f"a recipe for {read.name} in a stored {data['model']!r}")
+        own = read.recipe.kernel().names
+        positive_parameters(read.name, dict(zip(own, read.purchase_params, strict=True)), own)
+        effects = () if read.design is None else read.design.names
+        if len(read.coefficients) != len(effects) or not np.all(np.isfinite(read.coefficients)):
+            raise ValueError("coefficients that are not one finite number for each covariate")
+        check_doubt(read.estimate, read.doubt, (*own, *effects))
         return read
 
     def _each(self, histories: Histories, rule: Callable[..., FloatColumn]) -> FloatColumn:

@@ -33,6 +33,7 @@ class GGompertzNBD(PurchaseModel):
     # Pareto/NBD's middle, with beta / b its beta: where the data cannot tell, hardly any growth in the time watched.
     # alpha and 1/b in median ages of a base.
     CENTER: ClassVar = {"r": 0.6, "alpha": 0.25, "b": 0.1, "s": 0.5, "beta": 0.025}
+    DROPOUT: ClassVar = ("beta", -1)
 
     def kernel(self) -> "Kernel":
         """The mathematics."""

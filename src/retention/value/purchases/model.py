@@ -22,6 +22,7 @@ from retention.value.purchases.covariates import Design, Moves
 from retention.value.purchases.fitted import FittedPurchases
 from retention.value.purchases.merged import merged
 from retention.value.purchases.starts import hills, sketch
+from retention.value.stored import reading
 from retention.value.weights import weights_of
 
 if TYPE_CHECKING:
@@ -129,11 +130,13 @@ class PurchaseModel:
         likelihood has no clear maximum (a handful of customers, nobody with a repeat purchase, all alike) a weak prior
         chooses, and ``diagnosis`` and the notes say so and along which ridge the parameters could wander.
         """
+        weight = None if weight is None else weights_of(weight, len(histories))
         fitted = self.fit_purchases(histories, weight)
         return evolve(fitted, margin=self.margin.fit(histories, fitted.log_rate(histories), weight))
 
     def fit_purchases(self, histories: Histories, weight: FloatColumn | None = None) -> "FittedPurchases":
         """``fit`` without the margins."""
+        weight = None if weight is None else weights_of(weight, len(histories))
         explained = bool(self.rate or self.dropout)
         return self._fit_explained(histories, weight) if explained else self._fit_plain(histories, weight)
 
@@ -286,6 +289,11 @@ class PurchaseModel:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "PurchaseModel":
         """The recipe that ``to_dict`` wrote down: of whichever loaded model has that name."""
+        with reading("purchase model"):
+            return PurchaseModel._read(data)
+
+    @staticmethod
+    def _read(data: Mapping[str, Any]) -> "PurchaseModel":
         known = {found.NAME: found for found in _descendants(PurchaseModel)}
         name = str(data.get("model"))
         if name not in known:
@@ -302,7 +310,7 @@ class PurchaseModel:
                 rule="a recipe is read by a release that knows all its parts",
                 remedy="read it with the release that wrote it",
             )
-        prior = {key: (float(pair[0]), float(pair[1])) for key, pair in plain["prior"].items()}
+        prior = {key: (float(median), float(factor)) for key, (median, factor) in plain["prior"].items()}
         return known[name](**{**plain, "margin": margin_model(**plain["margin"]), "prior": prior})
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from attrs import evolve, frozen
@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from retention.errors import ConfigError
 from retention.frames.table import FloatColumn, Provenance, Table, TextColumn, column
 from retention.histories import Histories
+from retention.value.asked import checked_count, checked_days
 from retention.value.purchases.covariates import own_params
 from retention.value.sampling import ParameterDraws
 from retention.value.valuation import Valuation
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Posterior", "Prediction", "PredictiveCheck"]
 
 _BLOCK = 8_192
+_COMPANY = 64  # customers at least, so that a draw for each of them is not taken for one of a few parameters
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -95,8 +97,9 @@ class Posterior(ParameterDraws):
 
     def purchase_probabilities(self, histories: Histories, days: float, most: int, *, points: int = 64) -> FloatColumn:
         """P(exactly 0, 1 .. ``most`` purchase days in the next ``days``), a row a customer, averaged over draws."""
-        kernel, recipe, chosen = self.fitted.recipe.kernel(), self.fitted.recipe, self.points(points)
-        horizon = days / recipe.time_unit_days
+        most, horizon = checked_count(most, "most"), checked_days(days) / self.fitted.time_unit_days
+        chosen = self.points(checked_count(points, "points", 1))
+        kernel, recipe = self.fitted.recipe.kernel(), self.fitted.recipe
         total = np.zeros((len(histories), most + 1))
         if self.fitted.design is None:
             cells = recipe.cells(histories).scaled(recipe.time_unit_days)
@@ -122,6 +125,10 @@ class Posterior(ParameterDraws):
     ) -> Prediction:
         """Simulate each customer's future under draw after draw; memory stays flat however many customers there are.
 
+        What is told of a customer depends on her, the draws and ``seed``, and not on who else is asked about, nor in
+        which order: her purchases come from random numbers of her own, keyed by her history, so that those alike have
+        the same futures; and the money of all from the same random numbers, each in her own distribution.
+
         A customer's own mean margin, and what her purchases vary around it, are drawn by the margin model; without one
         the value is 0. Counts have whole-number bounds that hold at least the interval's probability.
 
@@ -136,9 +143,14 @@ class Posterior(ParameterDraws):
             )
         delta = math.log1p(discount_rate) / 365.0
         out = np.empty((9, len(histories)))
-        for start, hers, rows in self._in_blocks(histories):
-            alive, counts, worth = self._futures(hers, rows, horizon_days, delta, chance, draws, (seed, start))
-            block = slice(start, start + len(rows.x))
+        people = self._alike(histories)
+        order = np.argsort(people.which, kind="stable")
+        thetas = self._some(draws, np.random.default_rng(seed))
+        for start in range(0, len(order), _BLOCK):
+            block = order[start : start + _BLOCK]
+            alive, counts, worth = self._futures(
+                histories[block], people, people.which[block], thetas, horizon_days, delta, chance, seed
+            )
             out[:, block] = np.concatenate(
                 [_three(alive, interval), _three(counts, interval, whole=chance), _three(worth, interval)]
             )
@@ -159,6 +171,7 @@ class Posterior(ParameterDraws):
         days, the mean and the standard deviation of the count, the mean recency of those who came back, the share of
         those silent for more than half of their age.
         """
+        replications = checked_count(replications, "replications", 1)
         kernel, recipe = self.fitted.recipe.kernel(), self.fitted.recipe
         x, t_x, T, _ = recipe.rows(histories).scaled(recipe.time_unit_days)
         rng = np.random.default_rng(seed)
@@ -218,41 +231,118 @@ class Posterior(ParameterDraws):
             block = slice(start, start + _BLOCK)
             yield start, histories[block], rows.take(block)
 
+    def _alike(self, histories: Histories) -> "_Alike":
+        """The distinct customers, as a purchase model sees them."""
+        rows, matrix = self.fitted.recipe.rows(histories), self._matrix(histories)
+        seen = list(rows) if self.fitted.recipe.kernel().uses_gaps else list(rows[:3])
+        keys = np.stack([*seen, *([] if matrix is None else matrix.T)], axis=1) + 0.0
+        keys, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        scaled = rows.take(first).scaled(self.fitted.time_unit_days)
+        return _Alike(keys, scaled, None if matrix is None else matrix[first], which.reshape(-1))
+
     def _futures(
         self,
         hers: Histories,
-        rows: "Rows",
+        people: "_Alike",
+        which: Any,
+        thetas: FloatColumn,
         horizon: float,
         delta: float,
         chance: bool,
-        draws: int,
-        seed: tuple[int, int],
+        seed: int,
     ) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
         kernel, unit, margin = self.fitted.recipe.kernel(), self.fitted.time_unit_days, self.fitted.margin
-        rng, matrix = np.random.default_rng(seed), self._matrix(hers)
-        alive, counts, worth = np.zeros((3, draws, len(rows.x)))
-        own = None if margin is None else margin.draw_means(hers, draws, rng, self.fitted.log_rate(hers))
-        for i, theta in enumerate(self._some(draws, np.random.default_rng(seed[0]))):
-            params = self._params(theta, matrix)
+        first, draws = int(which[0]), len(thetas)
+        alive, counts, buys, factor = np.zeros((4, draws, int(which[-1]) + 1 - first))
+        for j in range(alive.shape[1]):
+            rng = np.random.default_rng([seed, *people.keys[first + j].view(np.uint32).tolist()])
+            same = np.full(draws, first + j)
+            rows = people.rows.take(same)
+            params = self._params(thetas.T, None if people.matrix is None else people.matrix[same])
             ahead = kernel.ahead(params, rows, horizon / unit, delta * unit, rng)
-            alive[i] = kernel.p_alive(params, rows)
+            alive[:, j] = kernel.p_alive(params, rows)
             if chance:
-                counts[i] = ahead.counts
-            else:
-                undiscounted = ahead if delta == 0 else kernel.ahead(params, rows, horizon / unit, 0.0, rng)
-                counts[i] = undiscounted.expected
-            if margin is None or own is None:
+                n = counts[:, j] = buys[:, j] = ahead.counts
+                factor[:, j] = np.divide(ahead.discounted, n, out=np.zeros(draws), where=n > 0)
                 continue
-            if not chance:
-                worth[i] = ahead.expected * own[i]
-                continue
-            n = ahead.counts
-            factor = np.divide(ahead.discounted, n, out=np.zeros(len(n)), where=n > 0)
-            worth[i] = margin.draw_sums(own[i], n, rng) * factor
-        return alive, counts, worth
+            undiscounted = ahead if delta == 0 else kernel.ahead(params, rows, horizon / unit, 0.0, rng)
+            counts[:, j], buys[:, j] = undiscounted.expected, ahead.expected
+        at = which - first
+        worth = np.zeros((draws, len(at)))
+        if margin is not None:
+            log_rate = self.fitted.log_rate(hers)
+            many = np.resize(np.arange(len(at)), max(len(at), _COMPANY))
+            told, log_rate = (hers, log_rate) if len(many) == len(at) else (hers[many], log_rate[many])
+            ranks, further = _ranks(draws, (seed, 1)), _ranks(draws, (seed, 2))
+            for i in range(draws):
+                common = _Common(len(many), (seed, i, 1), ranks[i])
+                own = margin.draw_means(told, 1, common, log_rate)[0]
+                bought = buys[i, at][many]
+                if chance:
+                    common = _Common(len(many), (seed, i, 2), further[i])
+                    worth[i] = margin.draw_sums(own, bought, common)[: len(at)] * factor[i, at]
+                else:
+                    worth[i] = own[: len(at)] * buys[i, at]
+        return alive[:, at], counts[:, at], worth
 
     def _provenance(self, histories: Histories, seed: int) -> Provenance:
         return evolve(histories.provenance, model=self.fitted.name, parameters=self.evidence(), seed=seed)
+
+
+class _Alike(NamedTuple):
+    """Distinct customers: all that tells them apart, as one row of numbers; what a kernel reads of them; the rows of
+    their design matrix; and each customer's place among them."""
+
+    keys: FloatColumn
+    rows: "Rows"
+    matrix: FloatColumn | None
+    which: Any
+
+
+class _Common(np.random.Generator):
+    """Random numbers in which every customer draws the same rank, each from her own distribution: what one gets does
+    not depend on the others. Draws that are not one for each of the ``customers`` are as they ever are.
+
+    The ranks of the first such draw are given, the others are random.
+    """
+
+    def __init__(self, customers: int, seed: tuple[int, ...], rank: float) -> None:
+        super().__init__(np.random.PCG64(seed))
+        self._customers, self._rank = customers, rank
+
+    def random(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if not self._of_all(size):
+            return super().random(size, *args, **kwargs)
+        return np.full(self._customers, self._next())
+
+    def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        from scipy.special import ndtri
+
+        if not self._of_all(size):
+            return super().standard_normal(size, *args, **kwargs)
+        return np.full(self._customers, ndtri(self._next()))
+
+    def standard_gamma(self, shape: Any, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        from scipy.special import gammaincinv
+
+        if size is not None or not self._of_all(np.shape(shape)):
+            return super().standard_gamma(shape, size, *args, **kwargs)
+        distinct, which = np.unique(shape, return_inverse=True)
+        found = np.where(distinct > 0, gammaincinv(np.maximum(distinct, 1e-300), self._next()), 0.0)
+        return found[which.reshape(-1)]
+
+    def _of_all(self, size: Any) -> bool:
+        return bool(size in (self._customers, (self._customers,)))
+
+    def _next(self) -> float:
+        rank, self._rank = self._rank, math.nan
+        return max(super().random(), 1e-16) if math.isnan(rank) else rank
+
+
+def _ranks(draws: int, seed: tuple[int, ...]) -> FloatColumn:
+    """One rank a draw, one in each of as many equal parts: all share them, so no mean must be off by chance."""
+    rng = np.random.default_rng(seed)
+    return np.asarray((rng.permutation(draws) + np.clip(rng.random(draws), 1e-9, 1 - 1e-9)) / draws)
 
 
 def _three(draws: FloatColumn, interval: float, whole: bool = False) -> FloatColumn:
