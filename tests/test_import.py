@@ -19,6 +19,12 @@ def test_import_loads_no_frame_library_no_plotting_no_plugin_no_scipy():
     assert [name for name in loaded if name.startswith("retention.plugins")] == []
 
 
+@pytest.mark.parametrize("stage", ["value", "timing", "plan", "worlds"])
+def test_a_stage_loads_what_computes_only_when_it_computes(stage):
+    loaded = fresh(f"import sys, retention.{stage}; print(*sys.modules)").split()
+    assert [name for name in ("scipy", "pandas", "polars", "matplotlib") if name in loaded] == []
+
+
 def test_import_costs_no_more_modules_than_numpy_and_a_few():
     """The budget is numpy's own import plus a tenth of a second; modules are its noise-free measure.
 

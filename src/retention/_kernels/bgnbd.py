@@ -262,39 +262,6 @@ def _p_gone(params: Params, rows: Rows, m: int) -> Floats:
     return np.where(could, _sigmoid(np.where(could, D, 0.0)), 0.0)
 
 
-def _nodes(n: int) -> Floats:
-    return np.cos(np.pi * (np.arange(n) + 0.5) / n)
-
-
-def _series(values: Floats) -> Floats:
-    """From values at Chebyshev nodes to the coefficients: a linear map, applied to ``values``."""
-    n = len(values)
-    k = np.arange(n)
-    table = 2.0 / n * np.cos(np.outer(k, np.pi * (k + 0.5) / n))
-    table[0] /= 2
-    return np.asarray(table @ values)
-
-
-def _alike(k: Any, a: Any, b: Any) -> list[NDArray[np.intp]]:
-    """Positions of customers who share all three, group by group."""
-    keys = [key for key in (k, a, b) if np.ndim(key)]
-    if len(keys) == 2 and np.ndim(a) == 0:
-        spread = np.ptp(keys[0] - keys[1]) if len(keys[0]) else 0.0
-        keys = keys[:1] if spread < 1e-9 else keys  # k and b both are x and a constant: one of them tells
-    order = np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(keys)
-    fresh = np.zeros(len(order), dtype=bool)
-    fresh[:1] = True
-    for key in keys:
-        fresh[1:] |= np.diff(key[order]) != 0
-    return np.split(order, np.flatnonzero(fresh)[1:])
-
-
-def _shrunk(z: Floats) -> Floats:
-    """(1 - e^-z) / z."""
-    safe = np.where(np.abs(z) > 1e-12, z, 1.0)
-    return np.where(np.abs(z) > 1e-12, -np.expm1(-safe) / safe, 1.0)
-
-
 def forecast(
     params: Params,
     rows: Rows,

@@ -6,6 +6,7 @@ mistake does not hide the other. It is slow and plain on purpose.
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -53,7 +54,7 @@ def check(
         "unknown action": lambda r: not _actions(r, plan),
         "do-not-contact": lambda r: r["customer_id"] in situation.do_not_contact,
         "open complaint": lambda r: r["customer_id"] in situation.open_complaints and r["kind"] in blocks,
-        "deceased": lambda r: any(word in _cause(r, situation).split() for word in deceased),
+        "deceased": lambda r: any(word in re.findall(r"\w+", _cause(r, situation)) for word in deceased),
         "uncontrollable cause": lambda r: _leaves(r, situation, uncontrollable) and r["kind"] != "connect",
         "consent": lambda r: not _may(r, plan, situation),
         "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,

@@ -12,6 +12,7 @@ from retention.errors import ConfigError, RetentionError
 from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, Provenance, Table, TextColumn, column
 from retention.records.contracts import Contracts
+from retention.value.asked import checked_interval
 
 if TYPE_CHECKING:
     from retention._kernels.competing import Risks
@@ -206,7 +207,7 @@ def cumulative_incidence(contracts: Contracts, *, interval: float = 0.90) -> Cum
 
     from retention._kernels.competing import incidence, incidence_variance, survival
 
-    _check_interval(interval)
+    checked_interval(interval)
     contracts = contracts.watched()
     causes, risks = _risks(contracts)
     F, S = incidence(risks), survival(risks)
@@ -246,7 +247,7 @@ def cause_hazards(contracts: Contracts, *, every_days: float = 365.25, interval:
     """
     from scipy.special import gammaincinv
 
-    _check_interval(interval)
+    checked_interval(interval)
     if not 0 < every_days < math.inf:
         raise ConfigError(
             f"every_days={every_days!r}", rule="a stretch of tenure has a length", remedy="365.25 is a year"
@@ -305,7 +306,7 @@ def controllable_share(
 
     from retention._kernels.competing import incidence, incidence_variance
 
-    _check_interval(interval)
+    checked_interval(interval)
     horizon, causes, risks = _within(contracts, horizon_days)
     mine, theirs, unsaid = _kinds(causes, uncontrollable)
     told: dict[str, Any] = {
@@ -457,13 +458,6 @@ def _kinds(causes: Sequence[str], uncontrollable: Sequence[str]) -> tuple[BoolCo
     unsaid = np.array([cause == NOT_STATED for cause in causes], dtype=np.bool_)
     theirs = is_among(causes, uncontrollable) & ~unsaid
     return ~theirs & ~unsaid, theirs, unsaid
-
-
-def _check_interval(interval: float) -> None:
-    if not 0 < interval < 1:
-        raise ConfigError(
-            f"interval={interval!r}", rule="an interval holds a share between 0 and 1", remedy="0.90 means 90 %"
-        )
 
 
 def _provenance(contracts: Contracts) -> Provenance:

@@ -10,7 +10,6 @@ from attrs import frozen
 from retention.errors import ConfigError
 from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, Provenance, Table, column
-from retention.timing._watch import Watch
 from retention.timing.monitor import HABITS
 from retention.timing.rhythm import Rhythm
 
@@ -75,6 +74,8 @@ def detection_delay(
         >>> bool(table.bound_gaps[0] < table.median_gaps[0] < 20)
         True
     """
+    from retention.timing._watch import Watch
+
     shapes = [float(k) for k in regularity]
     if not (
         shapes and min(shapes) > 0 and slowdown > 1 and 0 < purchases_per_year <= 122 and gaps_before >= 3

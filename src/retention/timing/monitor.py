@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import attrs
 import numpy as np
@@ -14,9 +14,11 @@ from retention.frames.coded import Coded
 from retention.frames.table import Provenance
 from retention.histories import summarize
 from retention.records import TransactionLog
-from retention.timing._watch import Alarm, Watch
 from retention.timing.changes import AlarmMonths, ChangeAlerts, tell
 from retention.timing.rhythm import Rhythm
+
+if TYPE_CHECKING:
+    from retention.timing._watch import Alarm
 
 __all__ = ["HABITS", "ChangeMonitor", "change_alerts"]
 
@@ -78,6 +80,8 @@ class ChangeMonitor:
                 rule="false alarms a customer and year lie between 0 and 1; 4 to 1,000 values are remembered",
                 remedy="false_alarms_per_year=0.01, memory=64",
             )
+        from retention.timing._watch import Watch
+
         self.day: dt.date | None = None
         self._watch = Watch(rhythm, {k: v * false_alarms_per_year for k, v in self.habits.items()}, int(memory))
         self._rows: dict[str, int] = {}
@@ -245,6 +249,8 @@ def change_alerts(
     until = int(np.datetime64(today, "D").astype(np.int64))
     begin = until if not len(found.day) else int(found.day.min())
     begin = begin if start is None else int(np.datetime64(start, "D").astype(np.int64))
+    from retention.timing._watch import Watch
+
     alarms: list[Alarm] = []
     people = len(known.customers.labels)
     first = np.full(people, -1, np.int64)
@@ -338,7 +344,7 @@ def _main(
 
 
 def _months(
-    alarms: Sequence[Alarm], first: NDArray[np.integer[Any]], begin: int, until: int, rate: float
+    alarms: "Sequence[Alarm]", first: NDArray[np.integer[Any]], begin: int, until: int, rate: float
 ) -> AlarmMonths:
     from scipy.special import gammainc
 

@@ -11,6 +11,7 @@ from attrs import frozen
 from retention.errors import ConfigError, RetentionError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
+from retention.value.asked import checked_interval
 
 __all__ = ["Regularity", "Rhythm"]
 
@@ -200,7 +201,7 @@ class Rhythm:
 
         from retention._kernels import logt
 
-        _check_interval(interval)
+        checked_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         # The scale of her next gap holds her own variance once and the doubt about her mean 1 / weight times.
@@ -222,7 +223,7 @@ class Rhythm:
         """
         from retention._kernels import logt
 
-        _check_interval(interval)
+        checked_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         mean_gap = np.divide(histories.recency_days, x, out=np.full(len(x), np.inf), where=x > 0)
@@ -236,13 +237,6 @@ class Rhythm:
         from retention._kernels import logt
 
         return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
-
-
-def _check_interval(interval: float) -> None:
-    if not 0 < interval < 1:
-        raise ConfigError(
-            f"interval={interval!r}", rule="an interval holds a share between 0 and 1", remedy="0.90 means 90 %"
-        )
 
 
 def _log_variance_in_days(shape: float, mean_gap: FloatColumn) -> FloatColumn:
