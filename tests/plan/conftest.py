@@ -67,6 +67,8 @@ def _tables(
         idle_days=idle,
         silence_probability=column("silence_probability", 0.5),
         overdue=column("overdue", False, np.bool_),
+        stage=column("stage", "no cycle", np.str_),
+        p_leaves=column("p_leaves", 0.1),
         p_alive=p_alive,
         next_due_at=np.full(n, today),
         window_opens_at=today + column("opens_in", 0, "timedelta64[D]"),

@@ -89,7 +89,7 @@ def test_a_handover_is_proposed_to_who_leaves_for_such_a_cause_and_to_nobody_els
 
 
 def test_every_action_still_says_what_is_in_it_for_her():
-    assert {a.kind for a in ACTIONS} == {"give", "ask", "thank", "connect"}
+    assert {a.kind for a in ACTIONS} == {"give", "ask", "thank", "remind", "connect"}
     assert all(a.customer_benefit for a in ACTIONS)
 
 

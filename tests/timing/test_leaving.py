@@ -83,6 +83,19 @@ def test_counts_at_risk_are_those_of_an_independent_implementation_with_late_ent
     np.testing.assert_array_equal(points.ended[row[late]], theirs.n_events[late])
 
 
+def test_in_continuous_time_the_hazard_of_a_stretch_is_the_piecewise_exponential_maximum():
+    """Ends over time at risk, the closed form, from the second stretch on (the first has day 0 too)."""
+    rng = np.random.default_rng(4)
+    days, ended = rng.integers(1, 700, 3000), rng.random(3000) < 0.6
+    points = leaving_points(
+        Contracts.from_tenures(days=days, ended=ended, as_of="2030-01-01"), every_days=100, draws=20
+    )
+    for row in range(1, len(points)):
+        low, high = points.from_days[row], points.to_days[row]
+        at_risk = np.clip(np.minimum(days, high) - low, 0, None).sum()
+        assert points.hazard[row] == pytest.approx(365.25 * (ended & (days > low) & (days <= high)).sum() / at_risk)
+
+
 def test_the_clock_of_an_anniversary_starts_anew_each_year():
     rng = np.random.default_rng(3)
     years = rng.geometric(0.3, 3000)

@@ -20,7 +20,7 @@ from retention.plan.policies import (
 )
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
 from retention.plan.situation import Situation
-from retention.plan.strategies import CheckIn, Handover, NextTier, ThankQuietBest, built_in_strategies
+from retention.plan.strategies import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, built_in_strategies
 from retention.plan.vetoes import VetoCounts, VetoTable, gate
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Assumption",
     "OutreachStrategy",
     "CheckIn",
+    "NextConnection",
     "NextTier",
     "ThankQuietBest",
     "Handover",

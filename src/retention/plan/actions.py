@@ -17,6 +17,9 @@ __all__ = [
     "THANK_CALL",
     "HANDOVER_CALL",
     "HANDOVER_LETTER",
+    "KEEP_IN_TOUCH_CARD",
+    "KEEP_IN_TOUCH_EMAIL",
+    "KEEP_IN_TOUCH_WORD",
     "ACTIONS",
 ]
 
@@ -98,6 +101,30 @@ HANDOVER_LETTER = Action(
     customer_benefit="learns how to take her account with her, and whom to ask",
     needs_consent=False,
 )
+KEEP_IN_TOUCH_EMAIL = Action(
+    name="keep-in-touch e-mail",
+    kind="remind",
+    channel="email",
+    hours=0.02,
+    customer_benefit="finds help at hand about when she needs it, and can answer when she likes",
+)
+KEEP_IN_TOUCH_CARD = Action(
+    name="keep-in-touch card",
+    kind="remind",
+    channel="post",
+    money=1.50,
+    hours=0.05,
+    customer_benefit="is thought of about when she needs something, without being asked for anything",
+    needs_consent=False,
+)
+KEEP_IN_TOUCH_WORD = Action(
+    name="keep-in-touch word",
+    kind="remind",
+    channel="in person",
+    hours=0.05,
+    customer_benefit="is greeted by name and asked what she is planning next",
+    needs_consent=False,
+)
 
 ACTIONS = (
     CHECK_IN_CALL,
@@ -110,5 +137,8 @@ ACTIONS = (
     THANK_CALL,
     HANDOVER_CALL,
     HANDOVER_LETTER,
+    KEEP_IN_TOUCH_EMAIL,
+    KEEP_IN_TOUCH_CARD,
+    KEEP_IN_TOUCH_WORD,
 )
 """All of them."""

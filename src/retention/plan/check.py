@@ -29,7 +29,7 @@ def check(
     max_contacts: int = 2,
     cap_days: int = 28,
     gap_days: int = 7,
-    blocks: tuple[str, ...] = ("give", "ask", "thank"),
+    blocks: tuple[str, ...] = ("give", "ask", "thank", "remind"),
     deceased: tuple[str, ...] = DECEASED,
     uncontrollable: tuple[str, ...] = UNCONTROLLABLE,
 ) -> list[str]:

@@ -67,7 +67,7 @@ def make_plan(
         >>> from retention.plan import examples
         >>> plan = make_plan(*examples.small_base(), budget=Budget(money=5, hours=1), holdout=0)
         >>> plan.decision.tolist(), plan.spent_money
-        (['contact', 'none', 'none'], 1.5)
+        (['contact', 'contact', 'none'], 1.5)
     """
     situation = situate(
         histories,

@@ -126,9 +126,9 @@ class DoNotContact:
 
 @frozen
 class OpenComplaint:
-    """While a complaint is open it is answered first: no gifts, no requests, no thanks."""
+    """While a complaint is open it is answered first: no gifts, no requests, no thanks, no reminders."""
 
-    blocks: tuple[str, ...] = field(default=("give", "ask", "thank"), converter=tuple)
+    blocks: tuple[str, ...] = field(default=("give", "ask", "thank", "remind"), converter=tuple)
     name: str = field(default="open-complaint", init=False)
 
     def review(self, proposals: Proposals, situation: Situation) -> Review:

@@ -20,6 +20,9 @@ from retention.plan.actions import (
     CHECK_IN_EMAIL,
     HANDOVER_CALL,
     HANDOVER_LETTER,
+    KEEP_IN_TOUCH_CARD,
+    KEEP_IN_TOUCH_EMAIL,
+    KEEP_IN_TOUCH_WORD,
     THANK_CALL,
     THANK_CARD,
     THANK_IN_PERSON,
@@ -29,8 +32,9 @@ from retention.plan.actions import (
 from retention.plan.proposals import Assumption, OutreachStrategy, Proposals
 from retention.plan.situation import Situation
 from retention.timing.causes import DECEASED, UNCONTROLLABLE
+from retention.timing.cycle import ITCHING, LOOKING, NO_CYCLE
 
-__all__ = ["CheckIn", "Handover", "NextTier", "ThankQuietBest", "built_in_strategies"]
+__all__ = ["CheckIn", "Handover", "NextConnection", "NextTier", "ThankQuietBest", "built_in_strategies"]
 
 
 def _share(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -100,6 +104,56 @@ class CheckIn:
             opens=opens,
             closes=closes,
             reasons=[f"{_rhythm(situation, i)}; {_worth(situation, i)}" for i in rows.tolist()],
+        )
+
+
+@frozen(kw_only=True)
+class NextConnection:
+    """Be there before she looks around: customers whose window opens, on their own clock.
+
+    Gain of a contact = lift × probability that no purchase follows × margin per day × days of the valuation's horizon:
+    the lift is the assumed share of such departures that a contact within the window prevents. Proposed for customers
+    with a cycle who are neither *looking* nor overdue (that is :class:`CheckIn`'s), whose window is open or opens
+    within ``ahead_days``, alive with at least ``min_p_alive``, and in the upper ``value_share`` of the base by value.
+    """
+
+    email_lift: float = _lift(0.03)
+    card_lift: float = _lift(0.05)
+    word_lift: float = _lift(0.05)
+    spread: float = field(default=0.5, validator=_number)
+    value_share: float = field(default=0.5, validator=_share)
+    min_p_alive: float = field(default=0.5, validator=_share)
+    ahead_days: float = field(default=6, validator=_number)
+    email: Action = _action(KEEP_IN_TOUCH_EMAIL)
+    card: Action = _action(KEEP_IN_TOUCH_CARD)
+    word: Action = _action(KEEP_IN_TOUCH_WORD)
+    name: str = field(default="next-connection", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """An e-mail, a card and a word in person for each customer whose window opens."""
+        outlook = situation.outlook
+        stake = outlook.p_leaves * outlook.margin_per_day * _horizon(situation)
+        ahead = (outlook.window_opens_at - np.datetime64(situation.as_of, "D")).astype(np.float64)
+        soon = (outlook.stage == ITCHING) | (ahead <= self.ahead_days)
+        early = ~outlook.overdue & ~np.isin(outlook.stage, (LOOKING, NO_CYCLE))
+        wanted = early & soon & (outlook.p_alive >= self.min_p_alive) & (stake > 0) & np.isfinite(stake)
+        rows = np.flatnonzero(wanted & _top(situation.valuation.value, self.value_share))
+        opens, closes = _window(situation, rows, least_days=1)  # not a day beyond where she begins to look
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            stake[rows],
+            ((self.email, self.email_lift), (self.card, self.card_lift), (self.word, self.word_lift)),
+            spread=self.spread,
+            meaning="share of the departures at this turn that a contact within the window prevents",
+            opens=opens,
+            closes=closes,
+            reasons=[
+                f"{_rhythm(situation, i)}: her next purchase comes into reach, and of such customers "
+                f"{outlook.p_leaves[i]:.0%} never make it; {_worth_a_year(situation, i)}"
+                for i in rows.tolist()
+            ],
         )
 
 
@@ -251,7 +305,7 @@ class Handover:
 
 def built_in_strategies() -> tuple[OutreachStrategy, ...]:
     """All built-in strategies with their defaults: what a plan uses when none are named."""
-    return (CheckIn(), NextTier(), ThankQuietBest(), Handover())
+    return (CheckIn(), NextConnection(), NextTier(), ThankQuietBest(), Handover())
 
 
 def _proposals(
@@ -304,12 +358,12 @@ def _horizon(situation: Situation) -> float:
     return days if np.isfinite(days) and days > 0 else 365.0
 
 
-def _window(situation: Situation, rows: IntColumn) -> tuple[DayColumn, DayColumn]:
-    """Her contact window, from today on, a week long at least; a window that is past or unknown opens today."""
+def _window(situation: Situation, rows: IntColumn, least_days: int = 7) -> tuple[DayColumn, DayColumn]:
+    """Her contact window, from today on, so long at least; a window that is past or unknown opens today."""
     today = np.datetime64(situation.as_of, "D")
     opens, closes = situation.outlook.window_opens_at[rows], situation.outlook.window_closes_at[rows]
     opens = np.where(np.isnat(opens) | (opens < today), today, opens)
-    least = opens + np.timedelta64(6, "D")
+    least = opens + np.timedelta64(least_days - 1, "D")
     return opens, np.where(np.isnat(closes) | (closes < least), least, closes)
 
 
@@ -332,9 +386,12 @@ def _rhythm(situation: Situation, row: int) -> str:
 
 
 def _worth(situation: Situation, row: int) -> str:
-    a_year = situation.outlook.margin_per_day[row] * 365.0
     at_risk = situation.outlook.at_risk_per_day[row] * _horizon(situation)
-    return f"worth {_money(a_year, situation)} a year, {_money(at_risk, situation)} at risk"
+    return f"{_worth_a_year(situation, row)}, {_money(at_risk, situation)} at risk"
+
+
+def _worth_a_year(situation: Situation, row: int) -> str:
+    return f"worth {_money(situation.outlook.margin_per_day[row] * 365.0, situation)} a year"
 
 
 def _money(amount: Any, situation: Situation) -> str:

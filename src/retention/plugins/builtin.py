@@ -41,9 +41,10 @@ def retention_tiering_rules() -> Iterable[Contribution]:
 @hookimpl
 def retention_outreach_strategies() -> Iterable[Contribution]:
     """The strategies of this library."""
-    from retention.plan import CheckIn, Handover, NextTier, ThankQuietBest
+    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest
 
     yield Contribution(name="check-in-overdue", summary="check in with the overdue valuable", make=CheckIn)
+    yield Contribution(name="next-connection", summary="be there before she looks around", make=NextConnection)
     yield Contribution(name="next-tier-within-reach", summary="ask those near the next tier", make=NextTier)
     yield Contribution(name="thank-the-quiet-best", summary="thank the quiet best", make=ThankQuietBest)
     yield Contribution(name="handover", summary="hand over whom nobody can keep", make=Handover)

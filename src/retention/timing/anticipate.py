@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from retention.errors import ConfigError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
+from retention.timing.cycle import LOOKING, cycle
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
 
@@ -58,6 +59,7 @@ def anticipate(
     silence = clock.silence(h)
     overdue = (silence <= tail) & (h.frequency >= least_gaps)
     alive = clock.p_alive(h)
+    place = cycle(h, rhythm=clock)
 
     def due(share: float) -> FloatColumn:
         """Days after the last purchase by which that share of her possible next purchases has come."""
@@ -65,8 +67,10 @@ def anticipate(
         return np.clip(np.maximum(later, h.idle_days), 0.0, h.idle_days + _TEN_YEARS)
 
     as_of = h.last_at + _whole_days(h.idle_days)
-    opens = np.where(overdue, as_of, h.last_at + _whole_days(due(0.25)))
-    closes = np.where(overdue, as_of + np.timedelta64(_DAYS_TO_ACT, "D"), h.last_at + _whole_days(due(0.75)))
+    late = overdue | (place.stage == LOOKING)
+    opens = np.where(place.has_cycle, place.window_opens_at, h.last_at + _whole_days(due(0.25)))
+    closes = np.where(place.has_cycle, place.window_closes_at, h.last_at + _whole_days(due(0.75)))
+    opens, closes = np.where(late, as_of, opens), np.where(late, as_of + np.timedelta64(_DAYS_TO_ACT, "D"), closes)
     seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
     per_day = np.maximum(h.margin, 0.0) / (seen + clock.typical_gap_days)
     return Outlook(
@@ -77,7 +81,9 @@ def anticipate(
         idle_days=h.idle_days,
         silence_probability=silence,
         overdue=overdue,
+        stage=place.stage,
         p_alive=alive,
+        p_leaves=clock.a / (clock.a + clock.b + h.frequency.astype(np.float64)),
         next_due_at=h.last_at + _whole_days(due(0.5)),
         window_opens_at=opens,
         window_closes_at=np.maximum(opens, closes),

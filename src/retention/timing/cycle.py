@@ -12,9 +12,9 @@ from retention.frames.table import BoolColumn, DayColumn, FloatColumn, Table, Te
 from retention.histories import Histories
 from retention.timing.rhythm import Rhythm
 
-__all__ = ["NO_CYCLE", "STAGES", "Cycle", "CycleBands", "cycle"]
+__all__ = ["ITCHING", "LOOKING", "NO_CYCLE", "STAGES", "Cycle", "CycleBands", "cycle"]
 
-STAGES = ("just bought", "settled", "itching", "looking")
+STAGES = (JUST_BOUGHT, SETTLED, ITCHING, LOOKING) = ("just bought", "settled", "itching", "looking")
 """The stages in order; each begins where the one before ends."""
 
 NO_CYCLE = "no cycle"

@@ -12,7 +12,8 @@ class Outlook(Table):
     """One row a customer, in the order of the histories it was made from.
 
     ``overdue`` is judged on her own clock: a silence as long as hers would follow one of her purchases with a
-    probability below ``tail`` if she were still coming. One-time buyers have only the base's clock.
+    probability below ``tail`` if she were still coming. One-time buyers have only the base's clock. The window is that
+    of her cycle (:func:`retention.timing.cycle`) where she has one, and of her next purchase where she has not.
     """
 
     customer_id: TextColumn = column("who")
@@ -22,7 +23,9 @@ class Outlook(Table):
     idle_days: FloatColumn = column("since her last purchase", unit="days")
     silence_probability: FloatColumn = column("chance of a silence this long if she still comes")
     overdue: BoolColumn = column("late on her own clock")
+    stage: TextColumn = column("just bought, settled, itching, looking; or no cycle")
     p_alive: FloatColumn = column("probability that she still comes, from her rhythm")
+    p_leaves: FloatColumn = column("probability that no purchase follows one of hers, before any silence speaks")
     next_due_at: DayColumn = column("median date of the next purchase, if she still comes")
     window_opens_at: DayColumn = column("first day of the contact window")
     window_closes_at: DayColumn = column("last day of the contact window")

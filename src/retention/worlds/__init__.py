@@ -1,6 +1,7 @@
 """Simulated shops and subscriptions with planted truth: to test a method, or to rehearse a policy."""
 
 from retention.worlds.mess import Mess, Planted
+from retention.worlds.reentry import Reentry, ReentryTruth, ReentryWorld
 from retention.worlds.shop import Category, Persona, Shop
 from retention.worlds.subscription import Subscription, SubscriptionTruth, SubscriptionWorld
 from retention.worlds.truth import Future, Responses, Truth
@@ -16,6 +17,9 @@ __all__ = [
     "Responses",
     "Mess",
     "Planted",
+    "Reentry",
+    "ReentryWorld",
+    "ReentryTruth",
     "Subscription",
     "SubscriptionWorld",
     "SubscriptionTruth",

@@ -11,7 +11,10 @@ from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn
 __all__ = ["Truth", "Future", "Responses", "KINDS"]
 
 KINDS = ("give", "ask", "thank")
-"""The kinds of contact that can have an effect; ``"wait"`` never has one."""
+"""The kinds of contact that can have an effect in a shop."""
+
+QUIET = ("remind", "connect", "wait")
+"""The kinds that have none there: what a reminder keeps depends on its day, which :class:`Reentry` plants."""
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -55,13 +58,13 @@ class Truth(Table):
 
     def lift(self, kind: str) -> FloatColumn:
         """Each customer's planted lift of one kind of contact: expected extra purchases of a living customer."""
-        if kind == "wait":
+        if kind in QUIET:
             return read_only(np.zeros(len(self)))
         if kind not in KINDS:
             raise ConfigError(
                 f"kind={kind!r}",
-                rule="a contact gives, asks, thanks or waits",
-                remedy=nearest(kind, (*KINDS, "wait")),
+                rule="a contact gives, asks, thanks, reminds, connects or waits",
+                remedy=nearest(kind, (*KINDS, *QUIET)),
             )
         lift: FloatColumn = getattr(self, f"lift_{kind}")
         return lift
@@ -88,7 +91,7 @@ class Responses(Table):
 
     customer_id: TextColumn = column("who")
     at: DayColumn = column("day of the contact")
-    kind: TextColumn = column("give, ask, thank, wait")
+    kind: TextColumn = column("give, ask, thank; remind, connect and wait cause nothing")
     purchases: IntColumn = column("purchases won or lost", unit="count")
     purchase_at: DayColumn = column("day of the purchase won or lost; NaT if none")
     revenue: FloatColumn = column("revenue won or lost", unit="money")

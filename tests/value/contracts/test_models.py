@@ -1,5 +1,6 @@
 """Contracts: tenures from what a firm has, published fits, planted effects, honest intervals, plain refusals."""
 
+import calendar
 import copy
 import datetime as dt
 import json
@@ -12,6 +13,7 @@ from attrs import evolve
 
 from retention.domain import Contract
 from retention.errors import ConfigError, ModelError, RetentionError
+from retention.records import Contracts
 from retention.value.contracts.fitted import FittedContracts
 from retention.value.contracts.models import (
     BetaDiscreteWeibull,
@@ -79,6 +81,43 @@ class TestTenures:
             base = Tenures.from_contracts(iter([contract]), as_of=dt.date(2024, 2, 29), period=period)
             assert base.renewals.tolist() == [count], period
 
+    def test_a_table_of_contracts_counts_as_its_contracts_do_one_by_one(self):
+        """Counted again here month by month with the calendar, for contracts of all lengths and both month ends."""
+        rng = np.random.default_rng(0)
+        start = np.datetime64("2020-01-01") + rng.integers(0, 1400, 300)
+        end = start + rng.integers(0, 900, 300)
+        table = Contracts.from_arrays(customer_id=np.arange(300).astype(str), start=start, end=end, as_of="2024-02-29")
+        base = Tenures.from_contracts(table, period="month")
+        single = [table.row(i) for i in range(len(table))]
+        again = Tenures.from_contracts(single, as_of=dt.date(2024, 2, 29), period="month")
+        assert base.equals(again)
+        for contract in single:
+            due = 0
+            while True:
+                year, month = divmod(contract.started.month - 1 + due + 1, 12)
+                last = calendar.monthrange(contract.started.year + year, month + 1)[1]
+                day = dt.date(contract.started.year + year, month + 1, min(contract.started.day, last))
+                over = contract.ended is not None and contract.ended <= dt.date(2024, 2, 29)
+                if day > (contract.ended if over else dt.date(2024, 2, 29)) or (over and day == contract.ended):
+                    break
+                due += 1
+            assert base.customer(contract.customer_id)["renewals"] == due
+
+    def test_contracts_watched_only_from_a_later_age_and_second_contracts_are_refused(self):
+        late = Contracts.from_arrays(
+            customer_id=["a"], start=["2019-01-01"], end=[None], as_of="2021-01-01", observed_from="2020-01-01"
+        )
+        with pytest.raises(RetentionError, match="began before ends were on file"):
+            Tenures.from_contracts(late, period="month")
+        two = Contracts.from_arrays(
+            customer_id=["a", "a"], start=["2020-01-01", "2020-07-01"], end=["2020-06-30", None], as_of="2021-01-01"
+        )
+        with pytest.raises(RetentionError, match="relationships"):
+            Tenures.from_contracts(two, period="month")
+        assert Tenures.from_contracts(two.relationships(), period="month").renewals.tolist() == [12]
+        with pytest.raises(RetentionError, match="without as_of"):
+            Tenures.from_contracts([two.row(0)], period="month")
+
     def test_covariates_travel_and_contracts_that_have_not_begun_are_named(self):
         day = dt.date(2024, 1, 1)
         contracts = [Contract(customer_id=who, started=day) for who in "ba"]
@@ -88,7 +127,7 @@ class TestTenures:
         )
         assert base["z"].tolist() == [1.0, 2.0]
         assert base[base.customer_id == "b"]["z"].tolist() == [2.0]
-        assert "1 contracts start after" in base.provenance.notes[0]
+        assert "1 contracts begin after" in base.provenance.notes[0]
         assert base.customer("b")["renewals"] == 6
 
     @pytest.mark.parametrize(

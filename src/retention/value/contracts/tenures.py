@@ -1,6 +1,5 @@
 """Customers whose end is seen: how many renewals each has come through, and whether she then ended."""
 
-import calendar
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +13,15 @@ from retention.domain.customer import Contract
 from retention.errors import ConfigError, RetentionError, nearest
 from retention.frames.table import (
     BoolColumn,
+    DayColumn,
     FloatColumn,
     IntColumn,
-    Provenance,
     Table,
     TextColumn,
     column,
     read_only_columns,
 )
+from retention.records.contracts import Contracts
 
 __all__ = ["Tenures"]
 
@@ -153,19 +153,25 @@ class Tenures(Table):
     @classmethod
     def from_contracts(
         cls,
-        contracts: Iterable[Contract],
+        contracts: Contracts | Iterable[Contract],
         *,
-        as_of: dt.date,
+        as_of: dt.date | None = None,
         period: str | float,
         covariates: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Self:
         """Count renewals between dates: ``period`` is "month", "quarter", "year" (by the calendar) or days.
 
-        A renewal falls due at the end of every period after ``started``. Whoever has not ended by ``as_of`` (an end
-        after it is not known yet) has come through all that were due until then, that day included. Whoever has ended
-        came through those before her last day: an end on the very day of a renewal, or in the period after the one
-        before, is the decision not to make it. Contracts that start after ``as_of`` are left out and counted in the
-        provenance's notes. ``covariates`` maps each customer to her values.
+        ``contracts`` is a table (``rt.read_contracts``), whose own day is taken where ``as_of`` is left out, or single
+        contracts. A renewal falls due at the end of every period after the start. Whoever has not ended by ``as_of``
+        (an end after it is not known yet) has come through all that were due until then, that day included. Whoever
+        has ended came through those before her last day: an end on the very day of a renewal, or in the period after
+        the one before, is the decision not to make it. Contracts that start after ``as_of`` are left out and counted in
+        the provenance's notes. ``covariates`` maps each customer to her values.
+
+        Raises:
+            ConfigError: no such period, single contracts without ``as_of``.
+            RetentionError: what a table of contracts refuses, several contracts of one customer, contracts that were
+                watched only from a later age (no survivor of a cohort stands for those who had left by then).
 
         Example:
             >>> signed = dt.date(2024, 1, 31)
@@ -181,32 +187,25 @@ class Tenures(Table):
                 rule="a contract renews by the month, quarter or year, or after a number of days",
                 remedy=f"days above 0, or a word: {nearest(str(period), _MONTHS)}",
             )
-        everyone = list(contracts)
-        listed = sorted((c for c in everyone if c.started <= as_of), key=lambda c: c.customer_id)
-        later = len(everyone) - len(listed)
-        renewals, ended = [], []
-        for contract in listed:
-            end = contract.ended
-            if end is not None and end < contract.started:
-                raise RetentionError(
-                    "a contract that ended before it started",
-                    rule="a contract starts before it ends",
-                    remedy="mend the dates of that contract",
-                )
-            over = end is not None and end <= as_of
-            last = end if over and end is not None else as_of
-            whole, exact = _periods(contract.started, last, period)
-            renewals.append(max(whole - (over and exact), 0))
-            ended.append(over)
-        ids = [contract.customer_id for contract in listed]
-        if len(set(ids)) < len(ids):
+        known = _as_table(contracts, as_of)
+        if len(np.unique(known.customer_id)) < len(known):
             raise RetentionError(
                 "several contracts of one customer",
                 rule="a tenure is one unbroken relationship",
-                remedy="join her contracts that follow each other, or give each its own id",
+                remedy="join those that follow each other with contracts.relationships(), or give each its own id",
             )
-        table = cls.from_arrays(renewals=renewals, ended=ended, customer_id=ids)
-        notes = (f"{later:,} contracts start after the as-of date and are left out",) if later else ()
+        if (known.entry_days > 0).any():
+            raise RetentionError(
+                f"{int((known.entry_days > 0).sum()):,} contracts that began before ends were on file",
+                rule="of those who began then the ones that left early are unknown, and renewals would look better",
+                remedy="keep the contracts that began on observed_from or later",
+            )
+        known = known.take(np.argsort(known.customer_id, kind="stable"))
+        over = known.ended
+        last = np.where(over, known.end, np.datetime64(known.as_of, "D"))
+        whole, exact = _periods(known.start, last, period)
+        ids = known.customer_id.tolist()
+        table = cls.from_arrays(renewals=np.maximum(whole - (over & exact), 0), ended=over, customer_id=ids)
         names = dict.fromkeys(key for who in (covariates or {}).values() for key in who)
         lacking = [who for who in ids if set(names) - set((covariates or {}).get(who, {}))] if names else []
         if lacking:
@@ -218,7 +217,7 @@ class Tenures(Table):
         return attrs.evolve(
             table,
             covariates={key: np.array([(covariates or {})[who][key] for who in ids]) for key in names},
-            provenance=Provenance(as_of=as_of.isoformat(), notes=notes),
+            provenance=known.provenance,
         )
 
     def observed_survival(self) -> FloatColumn:
@@ -262,25 +261,39 @@ class Tenures(Table):
         return attrs.evolve(self, **both, covariates=values)
 
 
-def _periods(start: dt.date, end: dt.date, period: str | float) -> tuple[int, bool]:
-    """Whole periods between two days, and whether the last of them ends on the very day."""
+def _as_table(contracts: Contracts | Iterable[Contract], as_of: dt.date | None) -> Contracts:
+    if isinstance(contracts, Contracts):
+        return (contracts if as_of is None else contracts.until(as_of)).watched()
+    if as_of is None:
+        raise ConfigError(
+            "single contracts without as_of",
+            rule="who still renews is known up to a day, and the day is given, never read from the clock",
+            remedy="pass as_of=datetime.date(...)",
+        )
+    return Contracts.of(contracts, as_of=as_of)
+
+
+def _periods(start: DayColumn, end: DayColumn, period: str | float) -> tuple[IntColumn, BoolColumn]:
+    """Whole periods between the days of each row, and whether the last of them ends on the very day."""
     if isinstance(period, str):
         step = _MONTHS[period]
-        whole = ((end.year - start.year) * 12 + end.month - start.month) // step
-        if _later(start, whole * step) > end:
-            whole -= 1
+        months = (end.astype("datetime64[M]") - start.astype("datetime64[M]")).astype(np.int64)
+        whole = months // step
+        whole = whole - (_later(start, whole * step) > end)
         return whole, _later(start, whole * step) == end
-    length = (end - start).days / period
-    near = round(length)
-    if abs(length - near) < 1e-9 * max(1, near):
-        return near, True
-    return math.floor(length), False
+    length = (end - start).astype(np.int64) / period
+    near = np.rint(length)
+    exact = np.abs(length - near) < 1e-9 * np.maximum(1.0, near)
+    return np.where(exact, near, np.floor(length)).astype(np.int64), exact
 
 
-def _later(start: dt.date, months: int) -> dt.date:
+def _later(start: DayColumn, months: IntColumn) -> DayColumn:
     """The same day so many months on, or the last day of that month if it has none."""
-    year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
-    return dt.date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))
+    first = start.astype("datetime64[M]")
+    month = first + months.astype("timedelta64[M]")
+    of_month = start - first.astype("datetime64[D]")
+    last = (month + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
+    return np.asarray(np.minimum(month.astype("datetime64[D]") + of_month, last))
 
 
 def _check(t: Tenures) -> None:
