@@ -186,8 +186,8 @@ REGULAR = MBGCNBD(k=2).at(r=1.32920, alpha=2.81260, a=0.42472, b=0.79004)
 
 
 def one_by_one(base, weeks):
-    """How the papers forecast MBG/CNBD-k (Platzer and Reutterer, and BTYDplus): MBG/NBD's closed form, with a purchase
-    rate that is a k-th of the ticks', times the P(alive) of the regular model."""
+    """How BTYDplus, and the published table with it, forecasts MBG/CNBD-k: MBG/NBD's closed form, with a purchase rate
+    that is a k-th of the ticks', times the P(alive) of the regular model."""
     r, alpha, a, b = (REGULAR.params[name] for name in ("r", "alpha", "a", "b"))
     x, waited = base.frequency.astype(float), 2 * alpha + base.age_days / 7
     fade = (waited / (waited + weeks)) ** (r + x) * hyp2f1(r + x, b + x + 1, a + b + x, weeks / (waited + weeks))
