@@ -46,24 +46,33 @@ def prepare(job):
 
     if job["model"] == "gamma-gamma":
         return spending(job, histories(base.spend))
-    people, model = histories(np.zeros(len(base))), recipe(job)
+    model = recipe(job)
     if task == "loglik":
-        models = [at(model, params) for params in job["params"]]
+        models, people = [at(model, params) for params in job["params"]], histories(np.zeros(len(base)))
         return lambda: [float(m.log_likelihoods(people).sum()) for m in models], lambda values: {"values": values}
-    if task == "fit":
-        return lambda: model.fit(people), lambda fitted: {
-            "params": list(fitted.purchase_params), "note": fitted.estimate.diagnosis
-        }  # fmt: skip
+    spend = base.spend if task == "fit with margins" else np.zeros(len(base))
+
+    def fresh():  # a base remembers its merged cells, which would make every run but the first shorter
+        return histories(spend)
+
+    if task in ("fit", "fit with margins"):
+        fit = model.fit_purchases if task == "fit" else model.fit
+        tell = lambda fitted: {"params": list(fitted.purchase_params), "note": fitted.estimate.diagnosis}  # noqa: E731
+        return fit, tell, fresh
     days = job["horizon"] * job["unit"]
     if task == "score":
         fitted = at(model, job["params"])
-        work = lambda: (fitted.p_alive(people), fitted.expected_purchases(people, days))  # noqa: E731
-        return work, lambda both: sums(p_alive=both[0], expected=both[1])
+        work = lambda people: (fitted.p_alive(people), fitted.expected_purchases(people, days))  # noqa: E731
+        return work, lambda both: sums(p_alive=both[0], expected=both[1]), fresh
     if task == "dert":
         fitted, rate = at(model, job["params"]), math.expm1(job["delta"] * 365 / job["unit"])
-        return lambda: fitted.expected_purchases(people, math.inf, discount_rate=rate), lambda v: sums(dert=v)
+        return (
+            lambda people: fitted.expected_purchases(people, math.inf, discount_rate=rate),
+            lambda v: sums(dert=v),
+            fresh,
+        )
     if task == "posterior":
-        return lambda: model.posterior(people, draws=job["draws"], seed=1), described
+        return lambda people: model.posterior(people, draws=job["draws"], seed=1, margins=False), described, fresh
     raise NotOffered(f"no {task} of {job['model']}")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from retention._kernels import bgnbd_ahead
 from retention._kernels.bgnbd import BG, MBG
-from retention._kernels.purchases import Rows
+from retention._kernels.purchases import Rows, merge
 
 CDNOW = (0.243, 4.414, 0.793, 2.426)
 
@@ -109,3 +109,42 @@ def test_derivatives_have_eight_digits(params, m):
                     twice = tuple(int(n == j) + int(n == k) for n in range(4))
                     true = float(mp.diff(textbook, theta, twice))
                     assert hessian[j, k, i] == pytest.approx(true, rel=1e-8, abs=1e-10)
+
+
+BASES = {
+    "whole days": rows(
+        (0, 0, 10), (0, 0, 39), (0, 0, 300), (1, 9, 10), (2, 38, 39), (2, 30, 39), (7, 39, 39), (3, 1, 9)
+    ),
+    "any time": rows((0, 0.0, 10.5), (0, 0.0, 1e-3), (1, 9.25, 10.5), (2, 38.125, 39.0), (60, 50.0, 78.0625)),
+    "long silence": rows((0, 0, 9000), (4000, 20, 9000), (4000, 8000, 9000), (5, 1, 9000)),
+    "repeaters alone": rows((2, 38, 39), (2, 30, 39), (9, 39, 39)),
+    "one-time buyers alone": rows((0, 0, 10), (0, 0, 39)),
+}
+
+
+@pytest.mark.parametrize("m", [0, 1])
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+@pytest.mark.parametrize(
+    "params", [CDNOW, (0.05, 0.5, 1.0, 0.5), (3.0, 100.0, 5.0, 2.0), (30.0, 0.1, 0.02, 9.0)], ids=str
+)
+def test_a_base_is_worth_the_sum_of_its_customers(base, params, m):
+    """Sums over purchases, over ages and over cells against a row at a time, which uses gamma functions; each row
+    stands for so many customers, or for none."""
+    kernel = (BG, MBG)[m]
+    weight = np.arange(len(base.x)) % 4 * 1.5
+    cells = merge(base, weight)
+    each, slopes, bends = kernel.rowwise(params, base)
+    for ready in (kernel.on(cells), kernel.on(cells._replace(grid=None))):
+        value, gradient, hessian = ready.total(params)
+        assert value == pytest.approx(weight @ each, rel=1e-11)
+        assert gradient == pytest.approx(slopes @ weight, rel=1e-9, abs=1e-9)
+        assert hessian == pytest.approx(bends @ weight, rel=1e-9, abs=1e-9)
+        points = np.array([params, CDNOW, np.multiply(params, 1.3)])
+        sums = [weight @ kernel.log_likelihoods(point, base) for point in points]
+        assert ready.values(points) == pytest.approx(sums, rel=1e-11)
+
+
+def test_nobody_is_worth_nothing():
+    nobody = merge(Rows(*np.zeros((4, 0))))
+    assert BG.total(CDNOW, nobody)[0] == 0
+    assert BG.values(np.array([CDNOW]), nobody).tolist() == [0]

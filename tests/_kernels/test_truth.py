@@ -66,16 +66,19 @@ def slopes(gradient, hessian=None, prefix=""):
 
 
 def derivatives(kernel, params, one):
-    """The likelihood in its four ways: of a row, with its slopes, of a base, and at many points."""
+    """The likelihood in all its ways: of a row, with its slopes, of a base, at many points, and of a prepared base."""
     cells = merge(one, gaps=kernel.uses_gaps)
     _, gradient, hessian = kernel.rowwise(params, one)
-    value, steep, bent = kernel.total(params, cells)
-    each = {
-        "log_likelihood": kernel.log_likelihoods(params, one)[0],
-        "total:log_likelihood": value,
-        "values:log_likelihood": kernel.values(np.array([params]), cells)[0],
+    each = {"log_likelihood": kernel.log_likelihoods(params, one)[0]} | slopes(gradient[:, 0], hessian[..., 0])
+    ready = kernel.on(cells)
+    for name, base in (("", kernel.total(params, cells)), ("prepared ", ready.total(params))):
+        value, steep, bent = base
+        each |= {f"{name}total:log_likelihood": value} | slopes(steep, bent, f"{name}total:")
+    many = np.array([params])
+    return each | {
+        "values:log_likelihood": kernel.values(many, cells)[0],
+        "prepared values:log_likelihood": ready.values(many)[0],
     }
-    return each | slopes(gradient[:, 0], hessian[..., 0]) | slopes(steep, bent, "total:")
 
 
 def purchases(kernel, point, counts=(0, 1, 3, 10)):
@@ -340,6 +343,7 @@ PROOF = {
     "rowwise": SLOPES,
     "total": ["log_likelihood", *SLOPES],
     "values": ["log_likelihood"],
+    "prepared": ["log_likelihood", *SLOPES],
     "p_alive": ["p_alive"],
     "survival": ["survival"],
     "forecast": ["mean", "any", "discounted", "squares", "pairs", "endless", "endless_pairs"],
@@ -393,8 +397,8 @@ RECORDS = {
 # watches for changes answer to timing and worlds, in their tests; the others are tools that no question is put to, with
 # tests of their own or inside the kernels that use them.
 ELSEWHERE = {
-    "paretoggg", "gammagaps", "logt", "changes", "competing", "scan", "ensemble", "halfline", "newton", "nodes",
-    "periods", "points", "psis", "purchases", "quadrature", "renewal",
+    "paretoggg", "gammagaps", "logt", "changes", "competing", "scan", "ensemble", "halfline", "needs", "newton",
+    "nodes", "periods", "points", "prices", "psis", "purchases", "quadrature", "renewal", "rounding",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {

@@ -1,6 +1,7 @@
 """One call from a base to what each customer is worth."""
 
 import datetime as dt
+import math
 
 import numpy as np
 import pytest
@@ -37,10 +38,40 @@ def test_contracts_are_not_appraised_and_the_error_says_what_to_do():
             retention.appraise(base, model=model)
 
 
-@pytest.mark.parametrize("wrong", [{"horizon_days": "365"}, {"horizon_days": None}, {"interval": "0.9"}])
-def test_text_in_place_of_a_number_is_one_clear_error(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        retention.appraise(sample_histories(), model=MODEL, **wrong)
+ODD = [
+    *({name: odd} for name in ("horizon_days", "discount_rate", "interval")
+      for odd in ("x", "365", None, [0.1, 0.2], {"a": 1}, np.array([0.1, 0.2]), b"365", math.nan)),
+    *({"chance": odd} for odd in ("maybe", None, 1, [True], math.nan)),
+    *({"costs": odd} for odd in ("x", 3, {"per_order": 1}, ServingCosts)),
+    *({"costs": ServingCosts(), "points": odd} for odd in ([1, 2], "x", 3, {"a": None}, {"a": [1]}, {"a": -1})),
+    *({"costs": ServingCosts(), "contacts_a_year": odd}
+      for odd in ([1], "post", 3, {"post": None}, {"post": "2"}, {"post": -1}, {"post": math.nan}, {3: 2})),
+    *({"costs": ServingCosts(), "revenue_per_margin": odd} for odd in ("x", [2.5], -1, 0, math.nan, {})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ODD, ids=str)
+def test_an_odd_argument_is_one_clear_error_that_names_it(wrong):
+    name = list(wrong)[-1]
+    with pytest.raises(
+        ConfigError, match="cost or rate" if name == "points" and isinstance(wrong[name], dict) else name
+    ):
+        appraise(sample_histories(), MODEL, **wrong)
+    if set(wrong) & {"horizon_days", "discount_rate", "interval"}:
+        with pytest.raises(ConfigError, match=name):
+            retention.appraise(sample_histories(), model=MODEL, **wrong)
+
+
+def test_an_odd_base_is_one_clear_error():
+    for odd in (None, "x", [1, 2], 3, {"a": 1}):
+        with pytest.raises(ConfigError, match="histories"):
+            appraise(odd, MODEL)
+
+
+def test_no_customer_is_named_where_points_are_odd():
+    with pytest.raises(ConfigError) as caught:
+        appraise(sample_histories(), MODEL, costs=ServingCosts(), points=["ann.miller@example.org"])
+    assert "ann" not in str(caught.value)
 
 
 def test_a_recipe_is_fitted_and_a_fitted_model_is_used_as_it_is():

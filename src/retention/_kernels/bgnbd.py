@@ -14,16 +14,16 @@ Nothing here uses a hypergeometric function; forecasts are those of ``bgnbd_ahea
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln, gammaln, polygamma, psi, zeta
 
 from retention._kernels.bgnbd_ahead import ENDLESS, alike, pairs_of, purchases_ahead, shrunk
-from retention._kernels.purchases import Ahead, Cells, Derivatives, Forecast, Kernel, Params, Rows, Total, levels
+from retention._kernels.purchases import Ahead, Cells, Derivatives, Forecast, Kernel, Params, Ready, Rows, Total, levels
 from retention._kernels.quadrature import beta_rule
 
 __all__ = ["BG", "MBG"]
@@ -110,128 +110,192 @@ def rowwise(params: Params, rows: Rows, m: int = 0) -> Derivatives:
     return log_likelihoods((r, alpha, a, b), rows, m), g, H
 
 
-def _by_count(cells: Cells, m: int) -> tuple[Floats, Floats, int]:
-    """The distinct x of some cells (which are sorted by x), the customers who have each, and how many of the cells are
-    of customers who could not have left."""
+class _Counted(NamedTuple):
+    """A base by number of purchases: the distinct ``xs`` and the customers ``n`` who have each; how many of its cells
+    (which are sorted by x) are of customers who could not have left; and how many customers ``take`` each of the
+    ``steps`` from j to j + 1 purchases, unless that would be many more numbers than there are distinct ``xs``."""
+
+    xs: Floats
+    n: Floats
+    safe: int
+    steps: Floats | None
+    take: Floats
+
+    def rise(self, p: Floats) -> Floats:
+        """For some p (q, 1): the sum of ln G(p + x) - ln G(p) over all customers, (q,).
+
+        A step adds ln(p + j) for those who take it: a sum without a difference, and quicker than gamma functions.
+        """
+        if self.steps is None:
+            return np.asarray((gammaln(p + self.xs) - gammaln(p)) @ self.n)
+        return np.asarray(np.log(p + self.steps) @ self.take)
+
+    def rises(self, p: Floats) -> Floats:
+        """``rise`` and its first and second derivative by p: (3, q)."""
+        if self.steps is None:
+            points = np.concatenate([p + self.xs, p], axis=1)
+            ends = np.array([gammaln(points), psi(points), zeta(2.0, points)])  # the last is the derivative of psi
+            return np.asarray((ends[:, :, :-1] - ends[:, :, -1:]) @ self.n)
+        inverse = 1 / (p + self.steps)
+        return np.asarray(np.array([-np.log(inverse), inverse, -inverse * inverse]) @ self.take)
+
+
+def _by_count(cells: Cells, m: int) -> _Counted:
     x, w = cells.rows.x, cells.weight
-    begins = np.flatnonzero(np.concatenate([np.ones(min(len(x), 1), dtype=bool), x[1:] != x[:-1]]))
-    n = np.add.reduceat(w, begins) if len(x) else w
-    xs = x[begins]
-    safe = 0 if m or not len(x) or xs[0] > 0 else int(begins[1]) if len(begins) > 1 else len(x)
-    return xs, n, safe
+    if not len(x):
+        return _Counted(x, w, 0, x, w)
+    begins = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1]]))
+    n, xs = np.add.reduceat(w, begins), x[begins]
+    safe = 0 if m or xs[0] > 0 else int(begins[1]) if len(begins) > 1 else len(x)
+    if xs[-1] > 64 * len(xs):
+        return _Counted(xs, n, safe, None, n)
+    steps = np.arange(int(xs[-1]), dtype=np.float64)
+    return _Counted(xs, n, safe, steps, np.cumsum(n[::-1])[::-1][np.searchsorted(xs, steps, side="right")])
+
+
+def prepared(cells: Cells, m: int = 0) -> Ready:
+    """The log-likelihood of a base at one point after another: what does not depend on the parameters is worked out
+    once. ``total`` has its gradient and Hessian by ``(log r, log alpha, log a, log b)``.
+
+    What depends on x alone is computed once per distinct x, what depends on T alone once per age of a base in whole
+    days. The odds of having left go through the cells once, in blocks that stay in cache, where a product of short
+    matrices (too short for more than one thread) is the cheapest sum.
+    """
+    x, t_x, T, _ = cells.rows
+    w = cells.weight
+    counted = _by_count(cells, m)
+    N, safe = float(counted.n.sum()), counted.safe
+    watched = None if cells.grid is None else _watched(cells)
+    room = np.empty((11, min(_BLOCK, len(x) - safe)))  # for the blocks' numbers, in the same place every time
+
+    def total(params: Params) -> Total:
+        r, alpha, a, b = np.asarray(params, dtype=np.float64).tolist()
+        by_r, by_ab, by_b = counted.rises(np.array([[r], [a + b + m], [b + m]])).T.tolist()
+        if m:  # her first purchase is a step for everybody
+            by_ab = [by_ab[0] + N * math.log(a + b), by_ab[1] + N / (a + b), by_ab[2] - N / (a + b) ** 2]
+            by_b = [by_b[0] + N * math.log(b), by_b[1] + N / b, by_b[2] - N / b**2]
+
+        aged = np.zeros((3, 2))  # sums of log, 1/age and 1/age^2 over customers, and over their purchases
+        for ages, held in _by_block(cells) if watched is None else [watched]:
+            inverse = 1 / (alpha + ages)
+            aged += np.array([np.log(inverse), inverse, inverse * inverse]) @ held.T
+        (log_T, x_log_T), (inv_T, x_inv_T), (inv_T2, x_inv_T2) = aged.tolist()
+
+        log_a, soft, sums, outer = math.log(a), 0.0, np.zeros(7), np.zeros((4, 4))
+        for start in range(safe, len(x), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            bought, mine = x[block], w[block]
+            by_dead, weighted = room[:7, : len(mine)], room[7:, : len(mine)]
+            u, turn, each_a, each_b, gap, b_twice, alpha_twice = by_dead  # of D by r, alpha, a, b; second derivatives
+            now, then = 1 / (alpha + T[block]), 1 / (alpha + t_x[block])
+            np.multiply(T[block] - t_x[block], then, out=gap)
+            np.log1p(gap, out=u)
+            gap *= now  # 1/(alpha + t_x) - 1/(alpha + T)
+            rx = bought + r
+            np.multiply(rx, gap, out=turn)
+            then += now
+            np.multiply(turn, then, out=alpha_twice)
+            np.negative(turn, out=turn)
+            each_a[:] = 1 / a
+            left = bought + (b - 1 + m)
+            np.divide(-1.0, left, out=each_b)
+            np.multiply(each_b, each_b, out=b_twice)
+            D = rx * u
+            D += log_a
+            D -= np.log(left)
+            low = np.minimum(D, 700.0)  # odds that are a number
+            odds = np.exp(low)
+            D -= low
+            D += np.log1p(odds)
+            soft += float(mine @ D)
+            alive = 1 / (1 + odds)
+            dead = np.multiply(odds, alive, out=odds)
+            dead *= mine
+            alive *= dead  # weight, P(dead), P(not dead)
+            sums += by_dead @ dead
+            outer += np.multiply(by_dead[:4], alive, out=weighted) @ by_dead[:4].T
+
+        on_r, on_alpha, on_a, on_b, ra, bb, aa = sums.tolist()
+        log_alpha, cross, ab = math.log(alpha), N / alpha - inv_T - ra, -by_ab[2]
+        value = by_r[0] + by_b[0] - by_ab[0] + N * r * log_alpha + (r * log_T + x_log_T) + soft
+        g_r = by_r[1] + N * log_alpha + log_T + on_r
+        g_alpha = N * r / alpha - (r * inv_T + x_inv_T) + on_alpha
+        g = np.array([g_r, g_alpha, on_a - by_ab[1], by_b[1] - by_ab[1] + on_b])
+        H = outer
+        H[0, 0] += by_r[2]
+        H[0, 1] += cross
+        H[1, 0] += cross
+        H[1, 1] += r * inv_T2 + x_inv_T2 - N * r / alpha**2 + aa
+        H[2, 2] += ab - on_a / a
+        H[2, 3] += ab
+        H[3, 2] += ab
+        H[3, 3] += ab + by_b[2] + bb
+        theta = np.array([r, alpha, a, b])
+        g *= theta
+        H *= theta * theta[:, None]
+        H.flat[::5] += g
+        return value, g, H
+
+    def values(matrix: Floats) -> Floats:
+        points = np.asarray(matrix, dtype=np.float64).T[:, :, None]
+        r, alpha, a, b = points
+        out = counted.rise(r) + counted.rise(b + m) - counted.rise(a + b + m) + (N * r * np.log(alpha))[:, 0]
+        if m:  # her first purchase is a step for everybody
+            out -= N * np.log1p(a / b)[:, 0]
+        many = max(1, _BLOCK // max(min(len(x), _BLOCK), 1))
+        for point in range(0, len(out), many):
+            some = slice(point, point + many)
+            r, alpha, a, b = points[:, some]
+            for ages, held in _by_block(cells) if watched is None else [watched]:
+                logs = np.log(alpha + ages) @ held.T
+                out[some] -= r[:, 0] * logs[:, 0] + logs[:, 1]
+            log_a = np.log(a)
+            for start in range(safe, len(x), _BLOCK):
+                block = slice(start, start + _BLOCK)
+                bought, last = x[block], t_x[block]
+                D = (T[block] - last) / (alpha + last)
+                np.log1p(D, out=D)
+                D *= r + bought
+                D += log_a
+                left = bought + (b - 1 + m)
+                D -= np.log(left, out=left)
+                if len(D) and D.max() > 700.0:  # odds that are too large for a number
+                    low = np.minimum(D, 700.0, out=left)
+                    D -= low
+                    D += np.log1p(np.exp(low, out=low), out=low)
+                else:
+                    np.log1p(np.exp(D, out=D), out=D)
+                out[some] += D @ w[block]
+        return np.asarray(out)
+
+    return Ready(total, values)
+
+
+def _watched(cells: Cells) -> tuple[Floats, Floats]:
+    """The ages of a base in whole days, and how many customers, and how many purchases, are of each."""
+    grid, many = cells.grid, cells.weight * cells.rows.x
+    assert grid is not None
+    held = np.array([np.bincount(grid.at_T, counted, len(grid.times)) for counted in (cells.weight, many)])
+    used = np.flatnonzero(held[0])
+    return grid.times[used], held[:, used]
+
+
+def _by_block(cells: Cells) -> Iterator[tuple[Floats, Floats]]:
+    """The same for ages that may all be different: blocks of them."""
+    for start in range(0, len(cells.weight), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        w = cells.weight[block]
+        yield cells.rows.T[block], np.array([w, w * cells.rows.x[block]])
 
 
 def total(params: Params, cells: Cells, m: int = 0) -> Total:
-    """Log-likelihood of a base, with its gradient and Hessian by ``(log r, log alpha, log a, log b)``.
-
-    What depends on x alone is computed once per distinct x; the rest goes through the cells once, in blocks that stay
-    in cache, where a product of two short vectors (too short for more than one thread) is the cheapest sum.
-    """
-    r, alpha, a, b = (float(value) for value in params)
-    x, t_x, T, _ = cells.rows
-    w = cells.weight
-    xs, n, safe = _by_count(cells, m)
-    N, k = float(n.sum()), len(xs)
-    points, gammas = np.concatenate([r + xs, a + b + m + xs, b + m + xs, (r, a + b, b)]), np.empty((3, 3 * k + 3))
-    gammaln(points, out=gammas[0])
-    psi(points, out=gammas[1])
-    zeta(2.0, points, out=gammas[2])  # the derivative of psi
-    rises = (gammas[:, : 3 * k].reshape(3, 3, k) - gammas[:, 3 * k :, None]) @ n  # over x purchases, for everybody
-    by_r, by_ab, by_b = rises.T.tolist()
-
-    value = by_r[0] + by_b[0] - by_ab[0] + N * r * math.log(alpha)
-    g = np.array([by_r[1] + N * math.log(alpha), N * r / alpha, -by_ab[1], by_b[1] - by_ab[1]])
-    ra, aa = N / alpha, -N * r / alpha**2
-    bb, gone, outer = 0.0, 0.0, np.zeros((4, 4))
-    room = np.empty((2, 4, min(_BLOCK, max(len(x) - safe, 0))))  # for the blocks' numbers, in the same place every time
-    for start in [*range(0, safe, _BLOCK), *range(safe, len(x), _BLOCK)]:
-        block = slice(start, min(start + _BLOCK, safe) if start < safe else start + _BLOCK)
-        bought, mine, age = x[block], w[block], alpha + T[block]
-        inv_T, rx = 1 / age, r + bought
-        log_T = np.log(age, out=age)
-        weighted = mine * rx
-        push = weighted * inv_T
-        g[0] -= mine @ log_T
-        g[1] -= mine @ (rx * inv_T)
-        value -= float(weighted @ log_T)
-        ra -= float(mine @ inv_T)
-        aa += float(push @ inv_T)
-        if start < safe:
-            continue
-        last = t_x[block]
-        slope, weighted_slope = room[:, :, : len(mine)]  # of D, by the parameters
-        u, turn, _, off = slope
-        inv_t = 1 / (alpha + last)
-        gap = (T[block] - last) * inv_t
-        np.log1p(gap, out=u)
-        gap *= inv_T  # now 1/(alpha + t_x) - 1/(alpha + T)
-        np.multiply(rx, gap, out=turn)
-        np.divide(-1.0, bought + (b - 1 + m), out=off)
-        slope[2] = 1 / a
-        D = rx * u
-        D += np.log(-a * off)
-        small = np.exp(-np.abs(D))
-        share = 1 / (1 + small)
-        value += float(mine @ (np.maximum(D, 0.0) + np.log1p(small)))
-        dead = np.where(D >= 0, share, small * share)
-        dead *= mine
-        share *= share
-        share *= small
-        share *= mine  # weight, P(dead), P(not dead)
-        np.negative(turn, out=turn)
-        left = slope @ dead
-        g += left
-        gone += float(left[2])
-        outer += np.multiply(slope, share, out=weighted_slope) @ slope.T
-        inv_T += inv_t
-        turn *= dead
-        off *= off
-        ra -= float(dead @ gap)
-        aa -= float(turn @ inv_T)
-        bb += float(dead @ off)
-    ab = -by_ab[2]
-    H = outer + np.array([[by_r[2], ra, 0, 0], [ra, aa, 0, 0], [0, 0, ab, ab], [0, 0, ab, ab + by_b[2] + bb]])
-    H[2, 2] -= gone / a
-    theta = np.array([r, alpha, a, b])
-    g *= theta
-    H *= theta * theta[:, None]
-    H[range(4), range(4)] += g
-    return value, g, H
+    """Log-likelihood of a base, with its gradient and Hessian by ``(log r, log alpha, log a, log b)``."""
+    return prepared(cells, m).total(params)
 
 
 def values(matrix: Floats, cells: Cells, m: int = 0) -> Floats:
-    """Log-likelihood of a base at many parameter points at once, in blocks that stay in cache."""
-    x, t_x, T, _ = cells.rows
-    w = cells.weight
-    xs, n, safe = _by_count(cells, m)
-    N = float(n.sum())
-    r, alpha, a, b = (column[:, None] for column in np.asarray(matrix, dtype=np.float64).T)
-    out = (gammaln(r + xs) - gammaln(r) + betaln(a, b + xs + m) - betaln(a, b)) @ n + (N * r * np.log(alpha))[:, 0]
-    many = max(1, _BLOCK // max(min(len(x), _BLOCK), 1))
-    for point in range(0, len(out), many):
-        some = slice(point, point + many)
-        r, alpha, a, b = (column[some, None] for column in np.asarray(matrix, dtype=np.float64).T)
-        log_odds = np.log(a)
-        for start in range(0, safe, _BLOCK):
-            block = slice(start, min(start + _BLOCK, safe))
-            log_T = np.log(alpha + T[block])
-            log_T *= r + x[block]
-            out[some] -= log_T @ w[block]
-        for start in range(safe, len(x), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            rx = r + x[block]
-            log_T = np.log(alpha + T[block])
-            D = log_T - np.log(alpha + t_x[block])
-            D *= rx
-            D += log_odds - np.log(x[block] + (b - 1 + m))
-            log_T *= rx
-            out[some] -= log_T @ w[block]
-            log_T = np.maximum(D, 0.0)
-            np.abs(D, out=D)
-            np.negative(D, out=D)
-            log_T += np.log1p(np.exp(D, out=D), out=D)
-            out[some] += log_T @ w[block]
-    return np.asarray(out)
+    """Log-likelihood of a base at many parameter points at once."""
+    return prepared(cells, m).values(matrix)
 
 
 def p_alive(params: Params, rows: Rows, m: int = 0) -> Floats:
@@ -419,6 +483,7 @@ def _kernel(m: int) -> Kernel:
             simulate,
             ahead,
             together,
+            prepared,
         )
     }
     return Kernel(names=("r", "alpha", "a", "b"), time_power=(0, 1, 0, 0), **bound)

@@ -56,9 +56,9 @@ def _line(t_x: Floats, T: Floats, w: Floats, eta: Floats, c: float) -> tuple[Flo
     low, high = float(eta.min()), float(eta.max())
     if len(T) <= _SINGLE or high - low < 1e-9:
         return np.zeros(len(T)), t_x, T, w
-    nodes, basis = _lagrange(eta, low, high, _SINGLE)
-    ages = np.maximum(np.exp(nodes) - c, 0.0)
-    return np.zeros(_SINGLE), np.zeros(_SINGLE), ages, np.einsum("n,nj->j", w, basis)
+    ages = np.maximum(np.exp(_nodes(low, high, _SINGLE)) - c, 0.0)
+    sums = np.einsum("kn,n->k", _polynomials(eta, low, high, _SINGLE), w)
+    return np.zeros(_SINGLE), np.zeros(_SINGLE), ages, sums @ _series(_SINGLE)
 
 
 def _sheet(
@@ -67,9 +67,10 @@ def _sheet(
     low, high = float(eta.min()), float(eta.max())
     if len(T) <= _ACROSS * _ALONG or high - low < 1e-9 or ends[1] - ends[0] < 1e-12:
         return np.full(len(T), x), t_x, T, w
-    at_share, across = _lagrange(share, ends[0], ends[1], _ACROSS)
-    at_eta, along = _lagrange(eta, low, high, _ALONG)
-    weights = (across * w[:, None]).T @ along
+    at_share, at_eta = _nodes(*ends, _ACROSS), _nodes(low, high, _ALONG)
+    across, along = _polynomials(share, *ends, _ACROSS), _polynomials(eta, low, high, _ALONG)
+    across *= w
+    weights = _series(_ACROSS).T @ (across @ along.T) @ _series(_ALONG)
     eta_grid = np.broadcast_to(at_eta, weights.shape)
     ages = np.exp(eta_grid) - c
     last = np.exp(eta_grid - at_share[:, None] * (eta_grid - np.log(c))) - c
@@ -77,12 +78,26 @@ def _sheet(
     return np.full(weights.size, x), np.clip(last, 0.0, ages).ravel(), ages.ravel(), weights.ravel()
 
 
-def _lagrange(points: Floats, low: float, high: float, n: int) -> tuple[Floats, Floats]:
-    """Chebyshev nodes between ``low`` and ``high``, and each Lagrange polynomial at each point: (n,), (points, n)."""
+def _nodes(low: float, high: float, n: int) -> Floats:
+    """Chebyshev nodes between ``low`` and ``high``."""
+    return (low + high) / 2 + (high - low) / 2 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
+
+
+def _series(n: int) -> Floats:
+    """The Lagrange polynomial of each of ``n`` nodes as a sum of Chebyshev polynomials: (polynomials, nodes)."""
     k = np.arange(n)
-    theta = np.pi * (k + 0.5) / n
-    z = np.clip((2 * points - low - high) / (high - low), -1.0, 1.0)
-    series = 2.0 / n * np.cos(np.outer(k, theta))
+    series = 2.0 / n * np.cos(np.outer(k, np.pi * (k + 0.5) / n))
     series[0] /= 2
-    basis = np.cos(np.outer(np.arccos(z), k)) @ series
-    return (low + high) / 2 + (high - low) / 2 * np.cos(theta), basis
+    return np.asarray(series)
+
+
+def _polynomials(points: Floats, low: float, high: float, n: int) -> Floats:
+    """The first ``n`` Chebyshev polynomials between ``low`` and ``high`` at each point: (n, points)."""
+    z = np.clip((2 * points - low - high) / (high - low), -1.0, 1.0)
+    found = np.empty((n, len(points)))
+    found[0], found[1] = 1.0, z
+    z = 2 * z
+    for k in range(2, n):
+        np.multiply(z, found[k - 1], out=found[k])
+        found[k] -= found[k - 2]
+    return found

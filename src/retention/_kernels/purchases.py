@@ -16,7 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ahead", "Cells", "Forecast", "Grid", "Kernel", "Params", "Rows", "levels", "merge", "summed", "value_only"]
+__all__ = [
+    "Ahead",
+    "Cells",
+    "Forecast",
+    "Grid",
+    "Kernel",
+    "Params",
+    "Ready",
+    "Rows",
+    "levels",
+    "merge",
+    "summed",
+    "value_only",
+]
 
 Floats = NDArray[np.float64]
 Params = Sequence[Any] | Floats
@@ -96,6 +109,13 @@ class Ahead(NamedTuple):
     expected: Floats
 
 
+class Ready(NamedTuple):
+    """A kernel's ``total`` and ``values`` on some cells, to be asked at one point after another."""
+
+    total: Callable[[Params], Total]
+    values: Callable[[Floats], Floats]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
     """A purchase model as functions; ``rows`` are never changed, answers are new float64 arrays.
@@ -117,6 +137,7 @@ class Kernel:
     - ``simulate(params, T, rng) -> Rows``: customers as the model makes them, watched for T (n,).
     - ``ahead(params, rows, horizon, delta, rng) -> Ahead``: one draw of each customer's future.
     - ``together(params, cells, [(horizon, delta), ..]) -> (p_alive (n,), [mean (n,), ..])``, optional: see ``outlook``.
+    - ``prepared(cells) -> Ready``, optional: see ``on``.
     """
 
     names: tuple[str, ...]
@@ -135,6 +156,14 @@ class Kernel:
     uses_gaps: bool = False
     discrete: bool = False
     together: Callable[[Params, Cells, Sequence[tuple[float, float]]], tuple[Floats, list[Floats]]] | None = None
+    prepared: Callable[[Cells], Ready] | None = None
+
+    def on(self, cells: Cells) -> Ready:
+        """``total`` and ``values`` of the same cells for many points: what these have in common is worked out once if
+        the kernel can."""
+        if self.prepared is not None:
+            return self.prepared(cells)
+        return Ready(lambda params: self.total(params, cells), lambda matrix: self.values(matrix, cells))
 
     def outlook(
         self, params: Params, cells: Cells, asked: Sequence[tuple[float, float]]

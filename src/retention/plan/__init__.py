@@ -20,7 +20,15 @@ from retention.plan.policies import (
 )
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
 from retention.plan.situation import Situation
-from retention.plan.strategies import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, built_in_strategies
+from retention.plan.strategies import (
+    CheckIn,
+    Handover,
+    NeedReminder,
+    NextConnection,
+    NextTier,
+    ThankQuietBest,
+    built_in_strategies,
+)
 from retention.plan.vetoes import VetoCounts, VetoTable, gate
 
 __all__ = [
@@ -40,6 +48,7 @@ __all__ = [
     "OutreachStrategy",
     "CheckIn",
     "NextConnection",
+    "NeedReminder",
     "NextTier",
     "ThankQuietBest",
     "Handover",

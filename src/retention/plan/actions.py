@@ -20,6 +20,8 @@ __all__ = [
     "KEEP_IN_TOUCH_CARD",
     "KEEP_IN_TOUCH_EMAIL",
     "KEEP_IN_TOUCH_WORD",
+    "NEED_EMAIL",
+    "NEED_WORD",
     "ACTIONS",
 ]
 
@@ -125,6 +127,21 @@ KEEP_IN_TOUCH_WORD = Action(
     customer_benefit="is greeted by name and asked what she is planning next",
     needs_consent=False,
 )
+NEED_EMAIL = Action(
+    name="need-reminder e-mail",
+    kind="remind",
+    channel="email",
+    hours=0.01,
+    customer_benefit="is reminded of what she is about to run out of, and does not run out",
+)
+NEED_WORD = Action(
+    name="need-reminder word",
+    kind="remind",
+    channel="in person",
+    hours=0.02,
+    customer_benefit="is asked at the counter whether she still has enough of what she uses up",
+    needs_consent=False,
+)
 
 ACTIONS = (
     CHECK_IN_CALL,
@@ -140,5 +157,7 @@ ACTIONS = (
     KEEP_IN_TOUCH_EMAIL,
     KEEP_IN_TOUCH_CARD,
     KEEP_IN_TOUCH_WORD,
+    NEED_EMAIL,
+    NEED_WORD,
 )
 """All of them."""

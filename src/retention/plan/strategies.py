@@ -23,6 +23,8 @@ from retention.plan.actions import (
     KEEP_IN_TOUCH_CARD,
     KEEP_IN_TOUCH_EMAIL,
     KEEP_IN_TOUCH_WORD,
+    NEED_EMAIL,
+    NEED_WORD,
     THANK_CALL,
     THANK_CARD,
     THANK_IN_PERSON,
@@ -33,8 +35,9 @@ from retention.plan.proposals import Assumption, OutreachStrategy, Proposals
 from retention.plan.situation import Situation
 from retention.timing.causes import DECEASED, UNCONTROLLABLE
 from retention.timing.cycle import ITCHING, LOOKING, NO_CYCLE
+from retention.timing.needs import Reminders
 
-__all__ = ["CheckIn", "Handover", "NextConnection", "NextTier", "ThankQuietBest", "built_in_strategies"]
+__all__ = ["CheckIn", "Handover", "NeedReminder", "NextConnection", "NextTier", "ThankQuietBest", "built_in_strategies"]
 
 
 def _share(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -300,6 +303,49 @@ class Handover:
                 f"{_money(worth[i], situation)} of expected margin in {_horizon(situation):.0f} days"
                 for i in rows.tolist()
             ],
+        )
+
+
+@frozen(kw_only=True)
+class NeedReminder:
+    """Remind of what is about to run out: needs whose window is open on the plan's day.
+
+    ``reminders`` come from ``timing.next_needs(log, as_of=day).reminders()``, so that this strategy is made anew each
+    night and is not among the built-in ones. Gain of a contact = lift × margin of a purchase day of hers in that
+    category: the lift is the assumed chance of a purchase that would have been made elsewhere, or never.
+
+    Example:
+        >>> from retention.timing import next_needs
+        >>> from retention.worlds import Pantry
+        >>> world = Pantry(customers=150, seed=1).simulate()
+        >>> NeedReminder(reminders=next_needs(world.log, as_of=world.as_of).reminders()).name
+        'need-reminder'
+    """
+
+    reminders: Reminders = field(eq=False, repr=False, validator=attrs.validators.instance_of(Reminders))
+    email_lift: float = _lift(0.05)
+    word_lift: float = _lift(0.05)
+    spread: float = field(default=0.5, validator=_number)
+    email: Action = _action(NEED_EMAIL)
+    word: Action = _action(NEED_WORD)
+    name: str = field(default="need-reminder", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """An e-mail and a word in person for each reminder that is due."""
+        told, today = self.reminders, np.datetime64(situation.as_of, "D")
+        rows = situation.rows_of(told.customer_id)
+        due = np.flatnonzero((rows >= 0) & (told.margin > 0) & (told.opens_at <= today) & (told.closes_at >= today))
+        return _proposals(
+            self.name,
+            situation,
+            rows[due],
+            told.margin[due],
+            ((self.email, self.email_lift), (self.word, self.word_lift)),
+            spread=self.spread,
+            meaning="chance that the reminder brings a purchase which would not have come",
+            opens=np.full(len(due), today),
+            closes=told.closes_at[due],
+            reasons=told.reason[due].tolist(),
         )
 
 

@@ -192,13 +192,13 @@ class TransactionLog(Table):
 
     def until(self, as_of: dt.date) -> Self:
         """The lines up to and including the as-of date: all that was known when that day closed."""
-        known = self.day <= np.datetime64(as_of, "D")
-        if known.all():
+        day = np.datetime64(as_of, "D")
+        # A credit note that is still to come has undone nothing yet, also where its line has been left out already.
+        known, not_yet = self.day <= day, self.undone_at.astype("datetime64[D]") > day
+        if known.all() and not not_yet.any():
             return self
         log = self.take(known)
-        # A credit note that is still to come has undone nothing yet.
-        not_yet = log.undone_at.astype("datetime64[D]") > np.datetime64(as_of, "D")
-        return attrs.evolve(log, undone_at=np.where(not_yet, np.datetime64("NaT", "s"), log.undone_at))
+        return attrs.evolve(log, undone_at=np.where(not_yet[known], np.datetime64("NaT", "s"), log.undone_at))
 
     def occasions(self) -> NDArray[np.int64]:
         """The order that each line belongs to, numbered from 0: customer and order (or customer and time stamp)."""

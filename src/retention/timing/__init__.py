@@ -29,7 +29,20 @@ from retention.timing.delay import DetectionDelay, detection_delay
 from retention.timing.leak import Leak, leak
 from retention.timing.leaving import LeavingPeak, LeavingPoints, leaving_points
 from retention.timing.monitor import HABITS, ChangeMonitor, change_alerts
+from retention.timing.needs import (
+    CategoryClocks,
+    NeedBacktest,
+    Needs,
+    NextCategories,
+    NextCategoryScores,
+    Reminders,
+    ReminderScores,
+    backtest_needs,
+    category_clocks,
+    next_needs,
+)
 from retention.timing.outlook import Outlook
+from retention.timing.promises import Expectations, KeptPromises, expectation_ledger
 from retention.timing.rhythm import Regularity, Rhythm
 
 __all__ = [
@@ -75,4 +88,17 @@ __all__ = [
     "record_answers",
     "detection_delay",
     "DetectionDelay",
+    "next_needs",
+    "Needs",
+    "NextCategories",
+    "Reminders",
+    "category_clocks",
+    "CategoryClocks",
+    "backtest_needs",
+    "NeedBacktest",
+    "NextCategoryScores",
+    "ReminderScores",
+    "expectation_ledger",
+    "Expectations",
+    "KeptPromises",
 ]

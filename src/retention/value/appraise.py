@@ -1,7 +1,7 @@
 """What each customer is worth, in one call."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.accounts.costs import ServingCosts
 from retention.value.accounts.net import net_of_orders, net_value
+from retention.value.asked import holds
 from retention.value.purchases.posterior import Posterior
 from retention.value.valuation import FittedValueModel, Valuation, ValueModel
 
@@ -65,14 +66,21 @@ def appraise(
         >>> (worth.value - net.value).round(2).tolist()
         [4.65, 3.04]
     """
-    rules = (
-        ("horizon_days", horizon_days, 0 < horizon_days < math.inf, "a positive number of days", "365 means a year"),
-        ("discount_rate", discount_rate, 0 <= discount_rate < math.inf, "a yearly rate >= 0", "0.10 means 10 % a year"),
-        ("interval", interval, 0 < interval < 1, "a share between 0 and 1", "0.90 means 90 %"),
-    )
-    for name, given, good, rule, remedy in rules:
-        if not good:
-            raise ConfigError(f"{name}={given!r}", rule=rule, remedy=remedy)
+    _check("histories", histories, lambda: isinstance(histories, Histories), "a base", "summarize a log first")
+    _check("horizon_days", horizon_days, lambda: 0 < horizon_days < math.inf, "a positive number of days", "365")
+    _check("discount_rate", discount_rate, lambda: 0 <= discount_rate < math.inf, "a yearly rate >= 0", "0.10 is 10 %")
+    _check("interval", interval, lambda: 0 < interval < 1, "a share between 0 and 1", "0.90 is 90 %")
+    _check("chance", chance, lambda: isinstance(chance, bool | np.bool_), "True or False", "leave it out for True")
+    if costs is not None:
+        _check("costs", costs, lambda: isinstance(costs, ServingCosts), "ServingCosts", "ServingCosts(per_order=...)")
+    if contacts_a_year is not None:
+        _check(
+            "contacts_a_year", contacts_a_year, lambda: _counted(contacts_a_year), "numbers by channel", '{"post": 2}'
+        )
+    if (ratio := revenue_per_margin) is not None:
+        _check("revenue_per_margin", ratio, lambda: 0 < ratio < math.inf, "a positive number", "see net_statement")
+    if points is not None:
+        _check("points", points, lambda: isinstance(points, Mapping), "numbers by customer id", "pass a dict")
     planned = {"contacts_a_year": contacts_a_year, "revenue_per_margin": revenue_per_margin, "points": points}
     idle = [name for name, value in planned.items() if value is not None]
     if costs is None and idle:
@@ -109,6 +117,23 @@ def appraise(
         alive_days=days,
         after_orders=rest,
     )
+
+
+def _check(name: str, given: Any, rule: Callable[[], bool], is_a: str, remedy: str) -> None:
+    """One clear error unless the rule holds; of what may hold customers it shows the type alone."""
+    if not holds(rule):
+        plain = given is None or isinstance(given, str | int | float)
+        raise ConfigError(
+            f"{name}={given!r}" if plain else f"{name} of type {type(given).__name__}",
+            rule=f"{name} is {is_a}",
+            remedy=remedy,
+        )
+
+
+def _counted(year: Any) -> bool:
+    if not isinstance(year, Mapping):
+        return False
+    return all(isinstance(channel, str) and 0 <= number < math.inf for channel, number in year.items())
 
 
 def _expected(worth: Valuation, model: Any, histories: Histories, asked: Mapping[str, float]) -> Valuation:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from retention.errors import ConfigError
 
-__all__ = ["checked_count", "checked_days", "checked_interval", "checked_rate"]
+__all__ = ["checked_count", "checked_days", "checked_interval", "checked_rate", "holds"]
 
 
 def checked_days(days: float, name: str = "days", rate: float = 0.0) -> float:
     """A horizon: not below zero, and finite unless a discount ``rate`` makes sums over it finite."""
-    if not _holds(lambda: days >= 0 and (math.isfinite(days) or rate > 0)):
+    if not holds(lambda: days >= 0 and (math.isfinite(days) or rate > 0)):
         raise ConfigError(
             f"{name}={days!r}",
             rule="a horizon is zero days or more, and finite unless a discount rate makes the sum finite",
@@ -21,7 +21,7 @@ def checked_days(days: float, name: str = "days", rate: float = 0.0) -> float:
 
 def checked_rate(rate: float) -> float:
     """A discount rate per year."""
-    if not _holds(lambda: 0 <= rate < math.inf):
+    if not holds(lambda: 0 <= rate < math.inf):
         raise ConfigError(
             f"discount_rate={rate!r}", rule="a yearly rate is 0 or more and finite", remedy="0.10 means 10 % a year"
         )
@@ -30,7 +30,7 @@ def checked_rate(rate: float) -> float:
 
 def checked_interval(interval: float) -> float:
     """The share that an interval holds."""
-    if not _holds(lambda: 0 < interval < 1):
+    if not holds(lambda: 0 < interval < 1):
         raise ConfigError(
             f"interval={interval!r}", rule="an interval holds a share between 0 and 1", remedy="0.90 means 90 %"
         )
@@ -39,7 +39,7 @@ def checked_interval(interval: float) -> float:
 
 def checked_count(count: float, name: str, least: int = 0) -> int:
     """A whole number of ``least`` or more."""
-    if not _holds(lambda: least <= count < math.inf and count == int(count)):
+    if not holds(lambda: least <= count < math.inf and count == int(count)):
         raise ConfigError(
             f"{name}={count!r}",
             rule=f"a whole number of {least} or more",
@@ -48,7 +48,7 @@ def checked_count(count: float, name: str, least: int = 0) -> int:
     return int(count)
 
 
-def _holds(rule: Callable[[], bool]) -> bool:
+def holds(rule: Callable[[], bool]) -> bool:
     """Whether a rule holds; text or nothing in place of a number breaks it."""
     try:
         return bool(rule())

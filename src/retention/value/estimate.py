@@ -19,12 +19,14 @@ IDENTIFIED = 3.0
 _OPEN = 0.1 * IDENTIFIED**-2  # curvature of a ridge that no further climbing would make a summit
 
 
+_STEPPED = 1e-18  # of a squared standard error: a last step from further away changes digits of the curvature
+
 _ALIKE = 3.0  # nats: what fits worse than that does not fit about equally well
 
 
 def tuples(rows: Any) -> tuple[tuple[float, ...], ...]:
     """A matrix as nested tuples of floats: frozen, and plain JSON."""
-    return tuple(tuple(float(value) for value in row) for row in rows)
+    return tuple(tuple(float(value) for value in row) for row in (rows.tolist() if hasattr(rows, "tolist") else rows))
 
 
 @frozen(kw_only=True)
@@ -111,28 +113,31 @@ def estimate(
     The climb starts from three points, on ``sketch`` (a cheap stand-in for the objective: fewer rows) if there is one,
     and then goes on from wherever they ended, so that a second maximum is not overlooked. The plain maximum is kept
     whenever the climb arrives inside the box and no direction has a standard error above ``IDENTIFIED``. Otherwise a
-    normal prior on the log-parameters is added, and the estimate says so, and along which ridge they could wander.
-    The first of the three is ``start`` (default: the prior's middle); ``begins``, the ends of climbs made elsewhere,
-    replace all three. ``always`` is the precision of a prior that was
-    asked for, on each log-parameter, around ``prior_mean``. ``log_likelihood`` is of the objective, without any prior.
+    normal prior on the log-parameters is added, the climb is made again from the three points, and the estimate says
+    so, and along which ridge they could wander. The first of the three is ``start`` (default: the prior's middle);
+    ``begins``, the ends of climbs made elsewhere, replace all three in the climb without that prior. ``always`` is the
+    precision of a prior that was asked for, on each log-parameter, around ``prior_mean``. ``log_likelihood`` is of the
+    objective, without any prior.
     """
     asked = np.zeros(len(names)) if always is None else np.asarray(always, dtype=np.float64)
     weak = 1 / np.asarray(prior_sd, dtype=np.float64) ** 2
     top, starts = None, 0
     if customers:
         begin = prior_mean if start is None else start
-        top, starts = _highest(_leaning(objective, prior_mean, asked), begin, prior_sd, sketch, begins)
+        drawn = None if sketch is None or len(begins) else _leaning(sketch, prior_mean, asked)
+        top, starts = _highest(_leaning(objective, prior_mean, asked), begin, prior_sd, drawn, begins)
     diagnosis, chose = "", ""
-    if top is not None and top.converged and float(np.linalg.eigvalsh(top.hessian)[-1]) < -(IDENTIFIED**-2):
+    if top is not None and top.converged and float(top.curvature[-1]) < -(IDENTIFIED**-2):
         point, climbed = top.point, top
-        # What the last step changes of value and curvature is below their rounding.
-        value, _, hessian = objective(point) if np.any(asked) else (top.value, None, top.hessian)
-        errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-top.hessian)))
+        value, hessian, bent = top.value, top.hessian, top.hessian
+        if np.any(asked) or top.decrement > _STEPPED:
+            value, _, hessian = objective(point)
+            bent = hessian - np.diag(asked)
+        errors = np.exp(point) * np.sqrt(np.diag(np.linalg.inv(-bent)))
     else:
-        from retention._kernels.newton import maximise
-
-        begin = prior_mean if start is None else start
-        climbed = maximise(_leaning(objective, prior_mean, np.maximum(asked, weak)), begin, open_below=_OPEN)
+        begin, firm = prior_mean if start is None else start, np.maximum(asked, weak)
+        drawn = None if sketch is None else _leaning(sketch, prior_mean, firm)
+        climbed, starts = _highest(_leaning(objective, prior_mean, firm), begin, prior_sd, drawn)
         point = climbed.point
         value, _, hessian = objective(point)
         curvature, axes = np.linalg.eigh(-hessian)
@@ -207,8 +212,8 @@ def _highest(
     """The highest place that climbs from several starts reach, and how many of them led there."""
     from retention._kernels.newton import maximise
 
-    sign = np.where(np.arange(len(center)) % 2 == 0, 1.0, -1.0)
-    starts = list(begins) or [center, center + sd * sign / 2, center - sd * sign / 2]
+    half = sd / 2 * (-1.0) ** np.arange(len(center))
+    starts = list(begins) or [center, center + half, center - half]
     if sketch is not None:
         ends: list[Array] = [climb.point for climb in (maximise(sketch, s, steps=30, open_below=_OPEN) for s in starts)]
         apart = [ends[0]]

@@ -1,6 +1,7 @@
 """Simulated shops and subscriptions with planted truth: to test a method, or to rehearse a policy."""
 
 from retention.worlds.mess import Mess, Planted
+from retention.worlds.pantry import Good, Pantry, PantryTruth, PantryWorld
 from retention.worlds.reentry import Reentry, ReentryTruth, ReentryWorld
 from retention.worlds.shop import Category, Persona, Shop
 from retention.worlds.subscription import Subscription, SubscriptionTruth, SubscriptionWorld
@@ -23,4 +24,8 @@ __all__ = [
     "Subscription",
     "SubscriptionWorld",
     "SubscriptionTruth",
+    "Pantry",
+    "Good",
+    "PantryWorld",
+    "PantryTruth",
 ]

@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 from attrs import evolve
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from retention.errors import ConfigError, ModelError
 from retention.histories import Histories, summarize
@@ -17,6 +19,7 @@ from retention.value.choice import naive as _naive
 from retention.value.choice.backtest import backtest, backtest_on
 from retention.value.choice.naive import Spread, fitted_spread, naive_forecasts, observe
 from retention.value.choice.scoring import FLOOR, difference, log_scores
+from retention.value.margins.credibility import Credibility
 from retention.value.purchases.nbd import NBD
 from retention.value.purchases.paretonbd import ParetoNBD
 
@@ -129,15 +132,95 @@ def test_nothing_after_the_cut_changes_a_forecast():
     assert not leaks(little_shop(), [BGNBD(), NBD()])
 
 
+CUT = "2021-08-31"
+SHOP = little_shop()
+PAST, AFTER = SHOP.take(np.datetime64(CUT) >= SHOP.day), SHOP.take(np.datetime64(CUT) < SHOP.day)
+WHO = [*PAST.customers.labels.tolist(), "new1", "new2", "new3"]
+LATER = st.integers(0, 120 * 24 - 1)  # hours after midnight that ends the cut
+CENTS = st.integers(-20_000, 200_000)
+REWRITINGS = st.fixed_dictionaries({
+    "added": st.lists(st.tuples(st.sampled_from(WHO), LATER, CENTS), max_size=30),
+    "changed": st.dictionaries(st.integers(0, len(AFTER) - 1), st.tuples(st.sampled_from(WHO), LATER, CENTS)),
+    "deleted": st.one_of(st.just(set(range(len(AFTER)))), st.sets(st.integers(0, len(AFTER) - 1))),
+    "undone": st.dictionaries(st.integers(0, len(PAST) - 1), st.integers(1, 120)),
+})  # fmt: skip
+
+
+def other_future(added, changed, deleted, undone):
+    """The shop with the same past, but that some of its orders are undone in the days after the cut, and with another
+    future: some lines of it deleted, some changed (whose, when, how much), some added."""
+    labels, codes = AFTER.customers.labels, AFTER.customers.codes
+    lines = [(labels[codes[i]], AFTER.at[i], round(100 * AFTER.revenue.to_float()[i])) for i in range(len(AFTER))]
+    midnight = np.datetime64(CUT, "s") + np.timedelta64(24, "h")
+    made = {i: (who, midnight + np.timedelta64(h, "h"), cents) for i, (who, h, cents) in changed.items()}
+    lines = [made.get(i, line) for i, line in enumerate(lines) if i not in deleted]
+    lines += [(who, midnight + np.timedelta64(h, "h"), cents) for who, h, cents in added]
+    log = PAST
+    if lines:
+        who, at, cents = zip(*lines, strict=True)
+        log = PAST + TransactionLog.from_arrays(customer_id=who, at=at, revenue=np.array(cents) / 100)
+    undone_at = log.undone_at.copy()
+    for i, day in undone.items():
+        undone_at[i] = np.datetime64(CUT) + np.timedelta64(day, "D")
+    return evolve(log, undone_at=undone_at)
+
+
+def sees_no_future(models):
+    """The property, for ``models(log)``: any other future, the same forecasts."""
+    told = says(SHOP, models(SHOP), CUT)
+
+    @settings(max_examples=40, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+    @given(REWRITINGS)
+    def check(rewriting):
+        log = other_future(**rewriting)
+        assert says(log, models(log), CUT) == told
+
+    check()
+
+
+def test_whatever_is_added_changed_or_deleted_after_the_cut_no_forecast_changes():
+    """Of models without and with leaving, with margins by rate, and of all baselines."""
+    by_rate = Credibility(first=True, by_rate=True)
+    sees_no_future(lambda log: [NBD(), BGNBD(margin=by_rate)])
+
+
+def test_an_order_undone_later_is_one_also_where_the_line_that_undoes_it_was_left_out():
+    """A log cut by its lines still knows of the credit note; ``until`` forgets it."""
+    undone = PAST.undone_at.copy()
+    undone[:20] = np.datetime64("2021-09-05")
+    told = evolve(PAST, undone_at=undone).until(dt.date(2021, 8, 31))
+    assert not told.is_cancelled.any()
+    assert evolve(PAST, undone_at=undone).until(dt.date(2021, 9, 5)).is_cancelled.sum() == 20
+
+
+def test_the_property_catches_a_model_that_peeks():
+    """Also one that looks up nothing but how much the shop took in all."""
+    with pytest.raises(AssertionError):
+        sees_no_future(lambda log: [Peeking(log)])
+    with pytest.raises(AssertionError):
+        sees_no_future(lambda log: [Peeking(log, seen=lambda log: round(log.revenue.to_float().sum()) % 2)])
+
+
+def test_the_property_catches_a_split_that_knows_of_later_credit_notes(monkeypatch):
+    def careless(self, as_of):
+        return self.take(self.day <= np.datetime64(as_of, "D"))
+
+    monkeypatch.setattr(TransactionLog, "until", careless)
+    with pytest.raises(AssertionError):
+        sees_no_future(lambda log: [NBD()])
+
+
 class Peeking:
-    """Wrong on purpose: fits to the whole log, whatever histories it is given."""
+    """Wrong on purpose: fits to the whole log, whatever histories it is given, or to what it has ``seen`` of it."""
 
     name = "peeking"
 
-    def __init__(self, log):
-        self.log = log
+    def __init__(self, log, seen=None):
+        self.log, self.seen = log, seen
 
     def fit(self, histories):
+        if self.seen is not None:
+            return NBD().at(r=1.0 + self.seen(self.log), alpha=10.0, p=6.0, q=4.0, v=15.0)
         return NBD().fit(summarize(self.log, as_of=self.log.day.max().item()))
 
     def at(self, **params):

@@ -173,6 +173,17 @@ def test_a_fitted_model_goes_through_json_and_gives_the_same_numbers(recipe):
     assert again.params == fitted.params
     assert margin_model(**json.loads(json.dumps(recipe.to_dict()))) == recipe
     assert isinstance(recipe, MarginModel)
+    stored = fitted.to_dict()
+    for part in stored:
+        with pytest.raises(ModelError):
+            margin_from_dict({name: value for name, value in stored.items() if name != part})
+        if part not in ("first", "by_days"):
+            for odd in ("x", np.nan, {"mood": "good"}):
+                with pytest.raises(ModelError):
+                    margin_from_dict({**stored, part: odd})
+    for odd in ({"mood": "good"}, {"estimate": {**stored["estimate"], "spread": [[1.0]]}}):
+        with pytest.raises(ModelError):
+            margin_from_dict({**stored, **odd})
     assert isinstance(fitted, FittedMargin)
 
 

@@ -215,6 +215,16 @@ def test_the_same_seed_is_the_same_posterior_and_another_is_another():
     assert not np.array_equal(one.draws, other.draws)
 
 
+def test_a_posterior_without_margins_has_the_same_draws_and_says_nothing_of_money():
+    rows, _, _ = world(BGNBD(), 300, 3)
+    base = attrs.evolve(base_of(rows), margin_mean=np.where(rows.x > 0, 15.0, 0.0))
+    whole, alone = (BGNBD().posterior(base, draws=200, seed=1, margins=margins) for margins in (True, False))
+    assert np.array_equal(whole.draws, alone.draws)
+    assert (whole.fitted.margin is None, alone.fitted.margin is None) == (False, True)
+    with pytest.raises(ModelError, match="without margins"):
+        alone.value(base, horizon_days=182, discount_rate=0.1)
+
+
 def test_values_from_a_posterior_are_those_of_the_fit_with_its_own_bounds():
     rows, _, _ = world(BGNBD(), 300, 3)
     base = attrs.evolve(base_of(rows), margin_mean=np.where(rows.x > 0, 15.0 + rows.x % 7, 0.0))

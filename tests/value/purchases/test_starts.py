@@ -1,27 +1,25 @@
 """Finding where to climb from: fewer climbs, and no summit overlooked for it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from retention._kernels.newton import maximise
-from retention._kernels.purchases import Rows, merge
+from retention._kernels.purchases import Ready, Rows, merge
 from retention.histories import Histories
 from retention.value import BGNBD, MBGNBD, ParetoNBD
+from retention.value.estimate import estimate
 from retention.value.purchases.starts import hills, sketch
 
 CENTER, SD, NO_PRIOR = np.zeros(2), np.full(2, 2.0), np.zeros(2)
-ONE_CUSTOMER = merge(Rows(np.ones(1), np.ones(1), np.full(1, 2.0), np.zeros(1)))
 
 
 def land(*summits):
-    """A kernel whose likelihood is a landscape of round hills over two log-parameters."""
+    """A likelihood that is a landscape of round hills over two log-parameters."""
 
     def height(points):
         return np.logaddexp.reduce([-2 * np.sum((points - summit) ** 2, axis=-1) for summit in summits])
 
-    def total(params, cells):
+    def total(params):
         point = np.log(params)
         share = np.exp([-2 * np.sum((point - summit) ** 2) - height(point) for summit in summits])
         slopes = np.array([-4 * (point - summit) for summit in summits])
@@ -29,20 +27,41 @@ def land(*summits):
         hessian = -4 * np.eye(2) + (share * slopes.T) @ slopes - np.outer(gradient, gradient)
         return float(height(point)), gradient, hessian
 
-    return SimpleNamespace(values=lambda matrix, cells: height(np.log(matrix)), total=total)
+    return Ready(total, lambda matrix: height(np.log(matrix)))
 
 
 def test_on_one_hill_every_start_is_seen_to_belong_to_it():
-    (only,) = hills(land(np.array([0.3, -0.2])), ONE_CUSTOMER, CENTER, SD, NO_PRIOR)
+    (only,) = hills(land(np.array([0.3, -0.2])), CENTER, SD, NO_PRIOR)
     assert only.starts == 7
     assert only.summit == pytest.approx([0.3, -0.2], abs=1e-9)
 
 
 def test_a_second_hill_is_found_although_the_first_climb_knows_nothing_of_it():
-    found = hills(land(np.array([2.0, -2.0]), np.array([-2.0, 2.0])), ONE_CUSTOMER, CENTER, SD, NO_PRIOR)
+    found = hills(land(np.array([2.0, -2.0]), np.array([-2.0, 2.0])), CENTER, SD, NO_PRIOR)
     assert sum(hill.starts for hill in found) == 7
     ends = sorted(hill.summit.round(3).tolist() for hill in found if np.abs(hill.summit).min() > 1)
     assert ends == [[-2.0, 2.0], [2.0, -2.0]]
+
+
+def test_where_a_weak_prior_chooses_a_second_hill_is_not_overlooked_either():
+    """The second parameter says nothing, so that no climb finds a maximum; along the first one the middle is a knoll
+    that a hill beside it overtops by three nats."""
+
+    def objective(theta):
+        summits, heights = np.array([0.0, 1.0]), np.array([0.0, 3.0])
+        parts = heights - 40 * (theta[0] - summits) ** 2
+        value = np.logaddexp.reduce(parts)
+        share, slope = np.exp(parts - value), -80 * (theta[0] - summits)
+        gradient = np.array([share @ slope, 0.0])
+        hessian = np.zeros((2, 2))
+        hessian[0, 0] = share @ slope**2 - 80 - gradient[0] ** 2
+        return float(value), gradient, hessian
+
+    names, nothing, wide = ("a", "b"), np.zeros(2), np.full(2, 1.5)
+    point, found = estimate(objective, model="m", names=names, prior_mean=nothing, prior_sd=wide, customers=1.0)
+    assert "b not identified" in found.diagnosis
+    assert point == pytest.approx([1.0, 0.0], abs=0.02)
+    assert (found.converged, found.starts) == (True, 1)
 
 
 @pytest.mark.parametrize("model", [BGNBD(), MBGNBD(), ParetoNBD()], ids=lambda model: model.name)

@@ -166,7 +166,7 @@ def judged(
 def _expected(fitted: FittedValueModel, base: Histories, days: float) -> tuple[FloatColumn, FloatColumn | None]:
     if isinstance(fitted, FittedPurchases):
         purchases = fitted.expected_purchases(base, days)
-        money = None if fitted.margin is None else fitted.margin.margin_mean(base, fitted.log_rate(base))
+        money = None if fitted.margin is None else fitted.margin.margin_mean(base, fitted.margin_log_rate(base, days))
         return purchases, None if money is None else purchases * money
     worth = fitted.value(base, horizon_days=days, discount_rate=0.0)
     return worth.expected_purchases, worth.expected_margin

@@ -161,6 +161,8 @@ class FittedCredibility(FittedOnDays):
     """
 
     NAME: ClassVar[str] = "credibility"
+    LEADING: ClassVar = ("mean", "between", "within")
+    POSITIVE: ClassVar = ("between", "within")
 
     mean: float
     between: float

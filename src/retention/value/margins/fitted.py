@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 from numpy.typing import NDArray
 
 from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
-from retention.value.estimate import Estimate, Fitted
+from retention.value.estimate import Estimate, Fitted, positive_parameters
 from retention.value.margins.slope import RateSlope
+from retention.value.stored import check_doubt, reading
 from retention.value.weights import weights_of
 
 __all__ = ["FittedOnDays"]
@@ -29,6 +30,8 @@ class FittedOnDays(Fitted):
     """
 
     NAME: ClassVar[str]
+    LEADING: ClassVar[tuple[str, ...]]  # parameters, in the order of ``estimate.spread``, which may end with a slope
+    POSITIVE: ClassVar[tuple[str, ...]]
 
     first: bool = False
     rates: RateSlope | None = None
@@ -50,18 +53,29 @@ class FittedOnDays(Fitted):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The model that ``to_dict`` wrote down; ModelError if another model wrote it."""
-        fields = dict(data)
-        if fields.pop("margin", cls.NAME) != cls.NAME:
+        """The model that ``to_dict`` wrote down; ModelError for what is not as it was written, by another model too."""
+        with reading("margin model"):
+            return cls._read(dict(data))
+
+    @classmethod
+    def _read(cls, parts: dict[str, Any]) -> Self:
+        if parts.pop("margin", cls.NAME) != cls.NAME:
             raise ModelError(
-                f"a stored margin model named {data['margin']!r}",
+                "a stored margin model of another name",
                 rule=f"this class reads what it wrote: {cls.NAME}",
                 remedy="use margin_from_dict, which looks at the name",
             )
-        rates, evidence = fields["rates"], fields["estimate"]
-        fields["rates"] = None if rates is None else RateSlope(**rates)
-        fields["estimate"] = None if evidence is None else Estimate.from_dict(evidence)
-        return cls(**fields)
+        rates, evidence = parts["rates"], parts["estimate"]
+        parts["rates"] = None if rates is None else RateSlope(**rates)
+        parts["estimate"] = None if evidence is None else Estimate.from_dict(evidence)
+        read = cls(**parts)
+        told = [*asdict(read, recurse=False).values(), *({} if read.rates is None else asdict(read.rates)).values()]
+        numbers = [float(value) for value in told if value is not None and not isinstance(value, RateSlope | Estimate)]
+        if set(parts) != {f.name for f in fields(cls)} or not all(map(math.isfinite, numbers)):
+            raise ValueError("every part is there, and every number is finite")
+        positive_parameters(cls.NAME, {name: parts[name] for name in cls.POSITIVE}, cls.POSITIVE)
+        check_doubt(read.estimate, (), [*cls.LEADING, *([] if read.rates is None else ["slope"])])
+        return read
 
     @property
     def _slope(self) -> float:

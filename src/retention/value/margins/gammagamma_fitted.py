@@ -37,6 +37,8 @@ class FittedGammaGamma(FittedOnDays):
     """
 
     NAME: ClassVar[str] = "gamma-gamma"
+    LEADING: ClassVar = ("p", "q", "v")
+    POSITIVE: ClassVar = LEADING
 
     p: float
     q: float

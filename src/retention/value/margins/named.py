@@ -42,9 +42,11 @@ def margin_model(name: str, **options: bool) -> MarginModel:
 def margin_from_dict(data: Mapping[str, Any]) -> FittedMargin:
     """The fitted margin model that its ``to_dict`` wrote down; ModelError for one that is not known here."""
     known: dict[Any, type[FittedMargin]] = {"gamma-gamma": FittedGammaGamma, "credibility": FittedCredibility}
-    if data.get("margin") not in known:
+    if not isinstance(data, Mapping) or str(data.get("margin")) not in known:
         raise ModelError(
-            f"a stored margin model named {data.get('margin')!r}",
+            f"a stored margin model named {data.get('margin')!r}"
+            if isinstance(data, Mapping)
+            else "no stored margin model",
             rule=f"they are {', '.join(known)}",
             remedy="read it with the release that wrote it",
         )

@@ -59,7 +59,9 @@ class FittedMargin(Protocol):
     """A margin model with parameters; money in and out is in the currency of the histories.
 
     One that goes by rates wants a ``log_rate`` to answer as well; without it every customer is taken to have the mean
-    log-rate of those it was fitted on. The others do not look at it.
+    log-rate of those it was fitted on. The others do not look at it, and may say so with a ``rates`` of None. What a
+    *purchase* ahead brings is asked at the log-rate behind it (a purchase model's ``margin_log_rate``), which is more
+    than the customer's.
     """
 
     @property

@@ -42,6 +42,7 @@ class BGBB(PurchaseModel):
     NAME: ClassVar[str] = "bg-bb"
     CENTER: ClassVar = {"alpha": 1.0, "beta": 1.0, "gamma": 0.7, "delta": 3.0}
     RATE: ClassVar = ("alpha", 1)
+    SHAPE: ClassVar = "alpha"
     DROPOUT: ClassVar = ("gamma", 1)
 
     period_days: float = field(default=365.25)

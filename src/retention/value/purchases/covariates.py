@@ -11,7 +11,7 @@ from retention.errors import ModelError, nearest
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 
-__all__ = ["Column", "Design", "Moves", "own_params"]
+__all__ = ["Column", "Design", "Moves", "names_of", "own_params"]
 
 Moves = tuple[tuple[int, int], ...]
 """For each coefficient of a design: which parameter it moves, and which way (1 or -1)."""
@@ -172,3 +172,8 @@ def _scaled(column: Column, histories: Histories, weight: FloatColumn) -> Column
     center = float(np.einsum("n,n->", weight, values)) / total
     spread = float(np.sqrt(np.einsum("n,n->", weight, (values - center) ** 2) / total))
     return Column(column.attribute, column.level, center, spread if spread > 1e-12 * (1 + abs(center)) else 1.0)
+
+
+def names_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of covariates; one name is one name, not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -23,7 +23,13 @@ _COMPRESS = 20_000  # cells above which the likelihood is put on nodes first
 
 
 def sample_posterior(
-    model: "PurchaseModel", histories: Histories, *, draws: int = 1000, seed: int = 0, weight: FloatColumn | None = None
+    model: "PurchaseModel",
+    histories: Histories,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+    weight: FloatColumn | None = None,
+    margins: bool = True,
 ) -> Posterior:
     """Draws of a model's parameters given a base, under its weak prior (see ``PurchaseModel.log_prior``).
 
@@ -31,6 +37,7 @@ def sample_posterior(
     ``penalty`` asked for), for attributes scaled to a standard deviation of one. How draws are made, and what k-hat and
     the effective number say of them: ``draw_posterior``. More than 20,000 distinct customers are put on Chebyshev nodes
     first, which is checked against the exact likelihood; with attributes, where few combinations of them exist.
+    Without ``margins`` none are fitted: the draws are the same, and say nothing of money.
 
     Raises ConfigError for fewer than 100 draws, ModelError for a base without customers.
     """
@@ -42,7 +49,7 @@ def sample_posterior(
             rule="a posterior needs data",
             remedy="fit() gives the prior",
         )
-    fitted = model.fit(histories, weight)
+    fitted = model.fit(histories, weight) if margins else model.fit_purchases(histories, weight)
     model, kernel = fitted.recipe, fitted.recipe.kernel()
     clock, d = model.clock(histories, weight), len(kernel.names)
     if fitted.design is None:

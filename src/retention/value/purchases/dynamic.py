@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from attrs import evolve, field, fields, frozen
@@ -14,11 +14,14 @@ from retention.frames.table import FloatColumn
 from retention.records.transactions import TransactionLog
 from retention.value.estimate import carried_over, estimate, positive_parameters
 from retention.value.margins.gammagamma import GammaGamma
+from retention.value.margins.named import margin_model
 from retention.value.margins.protocol import MarginModel
 from retention.value.purchases.calendar import Calendar
+from retention.value.purchases.covariates import names_of
 from retention.value.purchases.dynamic_fitted import FittedDynamicParetoNBD
 from retention.value.purchases.lives import DynamicLikelihood, Lives
 from retention.value.purchases.paretonbd import ParetoNBD
+from retention.value.stored import reading
 from retention.value.weights import weights_of
 
 if TYPE_CHECKING:
@@ -56,8 +59,8 @@ class DynamicParetoNBD:
 
     NAME: ClassVar[str] = "pareto-nbd-dynamic"
 
-    rate: tuple[str, ...] = field(default=(), converter=tuple)
-    dropout: tuple[str, ...] = field(default=(), converter=tuple)
+    rate: tuple[str, ...] = field(default=(), converter=names_of)
+    dropout: tuple[str, ...] = field(default=(), converter=names_of)
     time_unit_days: float = 7.0
     prior: Mapping[str, tuple[float, float]] = field(factory=dict)
     penalty: float = 0.0
@@ -216,6 +219,22 @@ class DynamicParetoNBD:
         prior = {name: list(pair) for name, pair in self.prior.items()}
         lists = {"rate": list(self.rate), "dropout": list(self.dropout)}
         return {**plain, **lists, "prior": prior, "margin": self.margin.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The recipe that ``to_dict`` wrote down; what it does not know it refuses with a ModelError."""
+        with reading("purchase model"):
+            odd = sorted(set(data) ^ {f.name for f in fields(cls)})
+            if odd:
+                raise ModelError(
+                    f"a stored {cls.NAME} with or without {', '.join(odd)}",
+                    rule="a recipe is read by a release that knows all its parts",
+                    remedy="read it with the release that wrote it",
+                )
+            prior = {name: (float(median), float(factor)) for name, (median, factor) in data["prior"].items()}
+            if not all(isinstance(name, str) for name in (*data["rate"], *data["dropout"])):
+                raise TypeError("names of covariates are text")
+            return cls(**{**data, "prior": prior, "margin": margin_model(**data["margin"])})
 
 
 def _climb(

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from attrs import fields, frozen
+from numpy.typing import NDArray
 
 from retention.errors import ConfigError, ModelError
 from retention.frames.table import FloatColumn
 from retention.records.transactions import TransactionLog
-from retention.value.asked import checked_days
-from retention.value.bounds import bounds_of_base
-from retention.value.estimate import Estimate
-from retention.value.margins.named import margin_from_dict, margin_model
+from retention.value.asked import checked_days, holds
+from retention.value.estimate import Estimate, positive_parameters
+from retention.value.margins.named import margin_from_dict
 from retention.value.purchases.calendar import Calendar
 from retention.value.purchases.lives import Lives
 from retention.value.purchases.with_margin import FittedWithMargin
+from retention.value.stored import check_doubt, reading
 from retention.value.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ class FittedDynamicParetoNBD(FittedWithMargin):
 
     def p_alive(self, log: TransactionLog, calendar: Calendar, *, as_of: str | dt.date) -> FloatColumn:
         """Probability of still being a customer on the as-of date."""
-        from retention._kernels.paretonbd_dynamic import p_alive
-
-        lives = Lives.of(self.recipe, log, calendar, as_of)
-        return p_alive(*self._at(lives), lives.stretches(self.recipe.time_unit_days))
+        return self._p_alive(Lives.of(self.recipe, log, calendar, as_of))
 
     def log_rate(self, log: TransactionLog, calendar: Calendar, *, as_of: str | dt.date) -> FloatColumn:
         """What the model expects of the log of each customer's purchase rate (per time unit) while she is one, in weeks
@@ -105,33 +103,18 @@ class FittedDynamicParetoNBD(FittedWithMargin):
         Raises ModelError for a model without margins and where the calendar ends before the horizon does, ConfigError
         for arguments out of range.
         """
-        margin, horizon, delta = self._question(checked_days(horizon_days, "horizon_days"), discount_rate, interval)
+        _, horizon, delta = self._question(checked_days(horizon_days, "horizon_days"), discount_rate, interval)
         lives = Lives.of(self.recipe, log, calendar, as_of, ahead=horizon)
-        log_rate, base = self._log_rate(lives), lives.base
-        purchases = self._forecast(lives, horizon, 0.0).mean
-        discounted = self._forecast(lives, horizon, delta).mean
-        money = margin.margin_mean(base, log_rate)
-        ahead, totals = self._averaged(lives, horizon, delta, money)
-        value, everyone = discounted * money, np.arange(len(base))
-        may, together = bounds_of_base(ahead, everyone, base, margin, log_rate, totals, value, interval)
-        return Valuation(
-            customer_id=base.customer_id,
-            p_alive=self.p_alive(log, calendar, as_of=as_of),
-            expected_purchases=purchases,
-            margin_mean=money,
-            expected_margin=purchases * money,
-            value=value,
-            value_low=may.low,
-            value_high=may.high,
-            value_sd=may.sd,
-            p_purchase=may.any,
-            total_bounds=together,
-            model=self.name,
+        return self._valued(
+            lives.base,
+            self._margin_log_rate(lives, horizon, delta),
+            self._p_alive(lives),
+            self._forecast(lives, horizon, 0.0).mean,
+            self._forecast(lives, horizon, delta).mean,
+            lambda money: self._averaged(lives, horizon, delta, money),
             horizon_days=horizon,
-            discount_rate=float(discount_rate),
-            interval=float(interval),
-            currency=base.currency,
-            provenance=self._evidence(base.provenance),
+            discount_rate=discount_rate,
+            interval=interval,
         )
 
     def total_interval(
@@ -166,34 +149,44 @@ class FittedDynamicParetoNBD(FittedWithMargin):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The model that ``to_dict`` wrote down; what it does not know it refuses with a ModelError."""
+        with reading("purchase model"):
+            return cls._read(data)
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         from retention.value.purchases.dynamic import DynamicParetoNBD
 
         known = {f.name for f in fields(cls)} | {"format", "model"}
-        parts = {f.name for f in fields(DynamicParetoNBD)}
-        odd = sorted((set(data) ^ known) | (set(data.get("recipe", parts)) ^ parts))
-        if odd or (data["format"], data["model"]) != (FORMAT, DynamicParetoNBD.NAME):
+        if (data.get("format"), data.get("model")) != (FORMAT, DynamicParetoNBD.NAME) or set(data) != known:
+            odd = sorted(set(data) ^ known)
             raise ModelError(
                 f"a stored model {data.get('model')!r} of format {data.get('format')!r}"
                 + (f" with or without {', '.join(odd)}" if odd else ""),
                 rule=f"here {DynamicParetoNBD.NAME} of format {FORMAT} is read",
                 remedy="fit the model again, or read it with the release that wrote it",
             )
-        recipe, margin, found = data["recipe"], data["margin"], data["estimate"]
-        prior = {name: (float(pair[0]), float(pair[1])) for name, pair in recipe["prior"].items()}
-        return cls(
-            recipe=DynamicParetoNBD(**{**recipe, "prior": prior, "margin": margin_model(**recipe["margin"])}),
+        margin, found = data["margin"], data["estimate"]
+        read = cls(
+            recipe=DynamicParetoNBD.from_dict(data["recipe"]),
             purchase_params=tuple(float(value) for value in data["purchase_params"]),
             coefficients=tuple(float(value) for value in data["coefficients"]),
             margin=None if margin is None else margin_from_dict(margin),
             doubt=data["doubt"],
             estimate=None if found is None else Estimate.from_dict(found),
         )
+        names = read.recipe.names
+        positive_parameters(read.name, dict(zip(names[:4], read.purchase_params, strict=True)), names[:4])
+        if len(read.coefficients) != len(names) - 4 or not np.all(np.isfinite(read.coefficients)):
+            raise ValueError("coefficients that are not one finite number for each covariate")
+        check_doubt(read.estimate, read.doubt, names)
+        return read
 
     def _at(self, lives: Lives, theta: FloatColumn | None = None) -> tuple[tuple[float, ...], FloatColumn, FloatColumn]:
         """The parameters, and the logs of the multipliers of rate and drop-out by row of the covariates."""
         split = len(self.recipe.rate)
         gamma = np.array(self.coefficients, dtype=np.float64) if theta is None else theta[4:]
-        log_a, log_b = lives.table[:, :split] @ gamma[:split], lives.table[:, split:] @ gamma[split:]
+        log_a = np.einsum("rp,p->r", lives.table[:, :split], gamma[:split])
+        log_b = np.einsum("rp,p->r", lives.table[:, split:], gamma[split:])
         if theta is not None:
             return tuple(np.exp(theta[:4]).tolist()), np.clip(log_a, -50.0, 50.0), np.clip(log_b, -50.0, 50.0)
         highest = float(np.abs(np.concatenate([log_a, log_b])).max(initial=0.0))
@@ -205,10 +198,23 @@ class FittedDynamicParetoNBD(FittedWithMargin):
             )
         return self.purchase_params, log_a, log_b
 
+    def _p_alive(self, lives: Lives) -> FloatColumn:
+        from retention._kernels.paretonbd_dynamic import p_alive
+
+        return p_alive(*self._at(lives), lives.stretches(self.recipe.time_unit_days))
+
     def _log_rate(self, lives: Lives) -> FloatColumn:
         from retention._kernels.paretonbd_dynamic import log_rate
 
         return log_rate(*self._at(lives), lives.stretches(self.recipe.time_unit_days))
+
+    def _margin_log_rate(self, lives: Lives, days: float, delta: float) -> FloatColumn:
+        """As ``FittedPurchases.margin_log_rate``; ``delta`` is per day."""
+        log_rate = self._log_rate(lives)
+        if not self._by_rate:
+            return log_rate
+        shape = self.purchase_params[0]
+        return self._of_purchases(log_rate, shape, 0, lambda moved: moved._forecast(lives, days, delta).mean)
 
     def _forecast(
         self, lives: Lives, days: float, delta: float, theta: FloatColumn | None = None, second: bool = False
@@ -222,8 +228,9 @@ class FittedDynamicParetoNBD(FittedWithMargin):
 
     def _averaged(
         self, lives: Lives, horizon: float, delta: float, money: FloatColumn
-    ) -> tuple["Forecast", FloatColumn]:
-        """The forecast averaged over the doubt about the parameters, and the sum of ``money * mean`` at each point."""
+    ) -> tuple["Forecast", NDArray[np.intp], FloatColumn]:
+        """The forecast averaged over the doubt about the parameters, whose row is each customer's (her own), and the
+        sum of ``money * mean`` at each point."""
         from retention._kernels.purchases import Forecast
 
         points = self._points()
@@ -232,12 +239,12 @@ class FittedDynamicParetoNBD(FittedWithMargin):
             ahead = self._forecast(lives, horizon, delta, theta, second=True)
             total += np.stack(ahead)
             sums[i] = np.einsum("n,n->", ahead.mean, money)
-        return Forecast(*(total / len(points))), sums
+        return Forecast(*(total / len(points))), np.arange(len(lives.base)), sums
 
 
 def _per_day(rate: float) -> float:
     """A yearly rate as a continuous one a day; growth is allowed, since every horizon here ends."""
-    if not (math.isfinite(rate) and rate > -1):
+    if not holds(lambda: math.isfinite(rate) and rate > -1):
         raise ConfigError(
             f"discount_rate={rate!r}", rule="a yearly rate is above -1 and finite", remedy="0.10 means 10 % a year"
         )

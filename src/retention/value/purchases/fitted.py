@@ -11,7 +11,6 @@ from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.value.asked import checked_count, checked_days, checked_rate
-from retention.value.bounds import bounds_of_base
 from retention.value.estimate import Estimate, positive_parameters
 from retention.value.margins.named import margin_from_dict
 from retention.value.purchases.covariates import Design, own_params
@@ -72,6 +71,23 @@ class FittedPurchases(FittedWithMargin):
         """What the model expects of the log of each customer's purchase rate (per time unit) while she is one."""
         return self._each(histories, self.recipe.kernel().log_rate)
 
+    def margin_log_rate(self, histories: Histories, days: float, *, discount_rate: float = 0.0) -> FloatColumn:
+        """The log-rate at which a margin model that goes by rates is asked what the purchases of the next ``days``
+        bring.
+
+        It is what the model expects of the log of the rate behind a *purchase*, more than ``log_rate``: of those who
+        came once, who will come again are the more frequent among them (by 1 / (r + x) where nobody leaves). A margin
+        model that does not go by rates is not asked for any of it: then this is ``log_rate``.
+        """
+        log_rate, kernel = self.log_rate(histories), self.recipe.kernel()
+        if not self._by_rate or self.recipe.SHAPE not in kernel.names:
+            return log_rate
+        horizon = checked_days(days, rate=checked_rate(discount_rate))
+        asked, at = (horizon, math.log1p(discount_rate) / 365.0), kernel.names.index(self.recipe.SHAPE)
+        cells, params = self._place(histories)
+        shape = np.broadcast_to(np.asarray(params[at]), (len(cells.weight),)).take(cells.which)
+        return self._of_purchases(log_rate, shape, at, lambda moved: moved._outlook(histories, asked)[1])
+
     def expected_purchases(self, histories: Histories, days: float, *, discount_rate: float = 0.0) -> FloatColumn:
         """Expected purchase days in the next ``days``; 0 days give exactly 0.
 
@@ -127,33 +143,20 @@ class FittedPurchases(FittedWithMargin):
 
         Raises ModelError for a model without margins, ConfigError for arguments out of range.
         """
-        margin, horizon, delta = self._question(horizon_days, discount_rate, interval)
-        log_rate = self.log_rate(histories)
+        _, horizon, delta = self._question(horizon_days, discount_rate, interval)
         # An endless horizon ends, for what is not discounted, where discounting would leave no digit of it.
         plain = min(horizon, 45.0 / delta) if delta > 0 else horizon
         p_alive, discounted, purchases = self._outlook(histories, (horizon, delta), (plain, 0.0))
-        money = margin.margin_mean(histories, log_rate)
-        value = discounted * money
-        ahead, which, totals = self._averaged(histories, horizon, delta, money)
-        may, together = bounds_of_base(ahead, which, histories, margin, log_rate, totals, value, interval)
-        return Valuation(
-            customer_id=histories.customer_id,
-            p_alive=p_alive,
-            expected_purchases=purchases,
-            margin_mean=money,
-            expected_margin=purchases * money,
-            value=value,
-            value_low=may.low,
-            value_high=may.high,
-            value_sd=may.sd,
-            p_purchase=may.any,
-            total_bounds=together,
-            model=self.name,
+        return self._valued(
+            histories,
+            self.margin_log_rate(histories, horizon, discount_rate=discount_rate),
+            p_alive,
+            purchases,
+            discounted,
+            lambda money: self._averaged(histories, horizon, delta, money),
             horizon_days=horizon,
-            discount_rate=float(discount_rate),
-            interval=float(interval),
-            currency=histories.currency,
-            provenance=self._evidence(histories.provenance),
+            discount_rate=discount_rate,
+            interval=interval,
         )
 
     def total_interval(
@@ -186,7 +189,8 @@ class FittedPurchases(FittedWithMargin):
         """The column ``value`` of ``value()`` alone, without bounds: several times as fast."""
         margin, horizon, delta = self._question(horizon_days, discount_rate, 0.5)
         _, discounted = self._outlook(histories, (horizon, delta))
-        return np.asarray(discounted * margin.margin_mean(histories, self.log_rate(histories)))
+        log_rate = self.margin_log_rate(histories, horizon, discount_rate=discount_rate)
+        return np.asarray(discounted * margin.margin_mean(histories, log_rate))
 
     def predict(self, histories: Histories, **question: Any) -> "Prediction":
         """``Posterior.predict`` with the points that stand for the doubt in place of draws of the posterior."""

@@ -148,7 +148,9 @@ class DynamicLikelihood:
         stretches, weight = some or (self.stretches, self.weight)
         value, own, by_a, by_b = total(np.exp(theta[:4]), *self._logs(theta), stretches, weight)
         split = self.split
-        return value, np.concatenate([own, self.table[:, :split].T @ by_a, self.table[:, split:].T @ by_b])
+        by_rate = np.einsum("rp,r->p", self.table[:, :split], by_a)
+        by_dropout = np.einsum("rp,r->p", self.table[:, split:], by_b)
+        return value, np.concatenate([own, by_rate, by_dropout])
 
     def total(self, theta: FloatColumn) -> tuple[float, FloatColumn, FloatColumn]:
         """Value, gradient and Hessian, the last from differences of the exact gradient."""
@@ -167,10 +169,9 @@ class DynamicLikelihood:
     def _logs(self, theta: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
         """The logs of the multipliers of rate and drop-out, by row of the covariates."""
         split = self.split
-        return (
-            np.clip(self.table[:, :split] @ theta[4 : 4 + split], -50.0, 50.0),
-            np.clip(self.table[:, split:] @ theta[4 + split :], -50.0, 50.0),
-        )
+        rate = np.einsum("rp,p->r", self.table[:, :split], theta[4 : 4 + split])
+        dropout = np.einsum("rp,p->r", self.table[:, split:], theta[4 + split :])
+        return np.clip(rate, -50.0, 50.0), np.clip(dropout, -50.0, 50.0)
 
 
 def _spread_of(

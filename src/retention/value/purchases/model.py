@@ -4,7 +4,7 @@ A model of this library is a subclass of :class:`PurchaseModel` with a name, a k
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,10 +18,10 @@ from retention.value.margins.gammagamma import GammaGamma
 from retention.value.margins.named import margin_model
 from retention.value.margins.protocol import MarginModel
 from retention.value.prior import check_penalty, check_prior
-from retention.value.purchases.covariates import Design, Moves
+from retention.value.purchases.covariates import Design, Moves, names_of
 from retention.value.purchases.fitted import FittedPurchases
 from retention.value.purchases.merged import merged
-from retention.value.purchases.starts import hills, sketch
+from retention.value.purchases.starts import finer, hills, sketch
 from retention.value.stored import reading
 from retention.value.weights import weights_of
 
@@ -39,11 +39,6 @@ def rows_of(histories: Histories) -> "Rows":
 
     x = histories.frequency.astype(np.float64)
     return Rows(x, histories.recency_days, histories.age_days, histories.gap_log_sum)
-
-
-def _names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """One name is one name, not its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @frozen(kw_only=True)
@@ -66,13 +61,14 @@ class PurchaseModel:
     FACTOR: ClassVar[float] = 4.5
 
     RATE: ClassVar[tuple[str, int]] = ("alpha", -1)
+    SHAPE: ClassVar[str] = "r"  # of the gamma, or the first of the beta, that rates follow
     DROPOUT: ClassVar[tuple[str, int] | None] = None
 
     time_unit_days: float = field(default=7.0)
     margin: MarginModel = field(factory=GammaGamma)
     prior: Mapping[str, tuple[float, float]] = field(factory=dict)
-    rate: tuple[str, ...] = field(default=(), converter=_names)
-    dropout: tuple[str, ...] = field(default=(), converter=_names)
+    rate: tuple[str, ...] = field(default=(), converter=names_of)
+    dropout: tuple[str, ...] = field(default=(), converter=names_of)
     penalty: float = field(default=0.0)
 
     @dropout.validator
@@ -144,19 +140,22 @@ class PurchaseModel:
         kernel, clock = self.kernel(), self.clock(histories, weight)
         cells = self.cells(histories, weight, which=False).scaled(clock)
         mean, sd, always = self.log_prior(clock)
-        few, begins = sketch(cells), hills(kernel, cells, mean, sd, always)
+        few, some, whole = sketch(cells), finer(cells), kernel.on(cells)
+        drawn = whole if few is cells else kernel.on(few)
+        nearer = None if some is None else kernel.on(some)
+        begins = hills(drawn, mean, sd, always, nearer) if len(cells.weight) else []
         point, found = estimate(
-            lambda theta: kernel.total(np.exp(theta), cells),
+            lambda theta: whole.total(np.exp(theta)),
             model=self.name,
             names=kernel.names,
             prior_mean=mean,
             prior_sd=sd,
             always=always,
             customers=float(cells.weight.sum()),
-            sketch=None if begins or few is cells else lambda theta: kernel.total(np.exp(theta), few),
+            sketch=None if few is cells else lambda theta: drawn.total(np.exp(theta)),
             begins=[hill.summit for hill in begins],
         )
-        if begins:
+        if begins and not found.diagnosis:
             nearest_hill = min(begins, key=lambda hill: float(np.abs(hill.summit - point).max()))
             found = evolve(found, starts=nearest_hill.starts)
         unit = (clock / self.time_unit_days) ** np.array(kernel.time_power, dtype=np.float64)
@@ -218,9 +217,17 @@ class PurchaseModel:
         return explained(self.kernel(), self.moves(design), rows, design.matrix(histories), ones)
 
     def posterior(
-        self, histories: Histories, *, draws: int = 1000, seed: int = 0, weight: FloatColumn | None = None
+        self,
+        histories: Histories,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+        weight: FloatColumn | None = None,
+        margins: bool = True,
     ) -> "Posterior":
         """Draws of the parameters given a base, under the weak prior: see ``sample_posterior``.
+
+        Without ``margins`` it is the posterior of ``fit_purchases``: sooner there, with nothing to say of money.
 
         Example:
             >>> from retention.value import BGNBD
@@ -232,7 +239,7 @@ class PurchaseModel:
         """
         from retention.value.purchases.draws import sample_posterior
 
-        return sample_posterior(self, histories, draws=draws, seed=seed, weight=weight)
+        return sample_posterior(self, histories, draws=draws, seed=seed, weight=weight, margins=margins)
 
     def clock(self, histories: Histories, weight: FloatColumn | None = None) -> float:
         """The days that count as one time unit while fitting: the median age, so that priors scale with the data."""
@@ -242,14 +249,16 @@ class PurchaseModel:
             return self.time_unit_days
         if weight is None:
             cells = merged(histories, rows_of, gaps=False, which=False)
-            T, w = cells.rows.T, cells.weight
+            T, w, grid = cells.rows.T, cells.weight, cells.grid
         else:
-            T, w = histories.age_days, weights_of(weight, len(histories))
-        old = np.flatnonzero((T > 0) & (w > 0))
-        if not len(old):
+            T, w, grid = histories.age_days, weights_of(weight, len(histories)), None
+        if grid is None:
+            ages, at = levels(T) if len(T) else (T, np.zeros(0, dtype=np.intp))
+        else:
+            ages, at = grid.times, grid.at_T
+        held = np.cumsum(np.where(ages > 0, np.bincount(at, w, len(ages)), 0.0))
+        if not len(held) or held[-1] == 0:
             return self.time_unit_days
-        ages, at = levels(T[old])
-        held = np.cumsum(np.bincount(at, w[old]))
         return float(ages[np.searchsorted(held, held[-1] / 2)])
 
     def rows(self, histories: Histories) -> "Rows":

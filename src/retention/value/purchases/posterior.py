@@ -270,7 +270,7 @@ class Posterior(ParameterDraws):
         at = which - first
         worth = np.zeros((draws, len(at)))
         if margin is not None:
-            log_rate = self.fitted.log_rate(hers)
+            log_rate = self.fitted.margin_log_rate(hers, horizon, discount_rate=math.expm1(365.0 * delta))
             many = np.resize(np.arange(len(at)), max(len(at), _COMPANY))
             told, log_rate = (hers, log_rate) if len(many) == len(at) else (hers[many], log_rate[many])
             ranks, further = _ranks(draws, (seed, 1)), _ranks(draws, (seed, 2))
