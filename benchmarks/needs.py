@@ -73,9 +73,8 @@ def cost(customers: int) -> None:
     start = time.process_time()
     needs = next_needs(log, as_of=world.as_of)
     spent, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
-    print(
-        f"{customers:,} customers, {len(log):,} lines, {len(needs):,} needs: {spent:.1f} s of CPU, {peak / 2**20:,.0f} MB"
-    )
+    print(f"{customers:,} customers, {len(log):,} lines, {len(needs):,} needs:", end=" ")
+    print(f"{spent:.1f} s of CPU, {peak / 2**20:,.0f} MB")
 
 
 if __name__ == "__main__":

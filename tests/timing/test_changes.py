@@ -5,6 +5,8 @@ import gzip
 import io
 import itertools
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -330,19 +332,151 @@ def test_answers_to_no_task_and_without_a_reason_are_refused():
 # Seasons
 
 
-def test_a_month_in_which_all_are_late_at_once_is_named_and_not_blamed_on_them():
-    """Three closed months; afterwards the table of months says that chance does not do that."""
+def lived(years, *, season=0.6, closed=35, sundays=True):
+    """How much of a day each day is to everybody: a yearly wave, a closure a year, and the shop closed on Sundays."""
+    day = np.arange(int(365 * years))
+    rate = 1 + season * np.sin(2 * np.pi * day / 365.25)
+    rate[(day % 365 >= 200) & (day % 365 < 200 + closed)] = 0
+    if sundays:
+        rate[day % 7 == 6] = 0
+    return np.append(0.0, np.cumsum(rate))
+
+
+def seasonal(seed, *, customers=40, shape=8.0, usual=9.0, years=2.0, slow=0, at=None, **shared):
+    """Customers who keep their habits in a year that is the same for all; the first ``slow`` change theirs."""
+    rng = np.random.default_rng(seed)
+    clock = lived(years, **shared)
+    own = rng.gamma(3.0, (usual - 5) / 3, customers) + 5
+    who, days = [], []
+    for i, mean in enumerate(own):
+        times = rng.uniform(0, 60) + np.cumsum(rng.gamma(shape, mean / shape, int(3 * clock[-1] / mean) + 30))
+        if i < slow:
+            times = np.where(times > clock[at], clock[at] + 3.0 * (times - clock[at]), times)
+        days.append(np.unique(np.searchsorted(clock, times[times < clock[-1]], side="right") - 1))
+        who.append(np.full(len(days[-1]), i))
+    row, day = np.concatenate(who), np.concatenate(days)
+    return TransactionLog.from_arrays(
+        customer_id=[f"c{i:04}" for i in row], at=START + day, revenue=np.round(rng.lognormal(3.0, 0.4, len(row)), 2)
+    )
+
+
+FAST = Rhythm(m0=2.1, kappa0=1.5, nu0=5.0, s0_squared=0.3, a=0.5, b=10.0, typical_gap_days=9.0)
+
+
+def alarms_and_years(seeds, relative, **world):
+    told = [
+        change_alerts(
+            log, as_of=end_of(log), rhythm=FAST, habits=["silence", "frequency"], relative_to_base=relative,
+            false_alarms_per_year=RATE,
+        )
+        for log in (seasonal(seed, **world) for seed in seeds)
+    ]  # fmt: skip
+    return sum(len(t) for t in told), sum(float(t.months.watched_years.sum()) for t in told)
+
+
+def test_in_fifty_shops_with_seasons_closures_and_sundays_the_rate_holds_and_by_the_calendar_alone_it_does_not():
+    """About 3,700 customer-years of customers who change nothing; the calendar, wrong on purpose, blames them."""
+    alarms, years = alarms_and_years(range(50), True)
+    assert years > 3_500
+    assert alarms <= RATE * years
+    wrong, years = alarms_and_years(range(8), False)
+    assert wrong > 2 * RATE * years
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [{"customers": 150, "usual": 18.0, "shape": 4.0}, {"customers": 150, "shape": 12.0},
+                                   {"season": 0.0, "closed": 0, "sundays": False, "customers": 150}])  # fmt: skip
+def test_the_rate_holds_in_larger_bases_and_without_a_season_too(world):
+    alarms, years = alarms_and_years(range(12), True, **world)
+    assert years > 2_500
+    assert alarms <= RATE * years
+
+
+def test_on_no_day_of_a_closed_shop_or_after_a_sale_the_base_is_blamed_at_once():
+    """400 customers of every week or so; nine weeks closed. By the calendar hundreds of alarms come in that time."""
+    log = seasonal(1, customers=400, usual=8.0, season=0.0, closed=63, sundays=False, years=1.6)
+    counts = []
+    for relative in (True, False):
+        told = change_alerts(log, as_of=end_of(log), rhythm=FAST, habits=["silence"], relative_to_base=relative)
+        counts.append(len(told))
+    assert counts[0] <= 10 < 100 < counts[1]
+    sale = seasonal(2, customers=400, usual=8.0, season=0.0, closed=0, sundays=False, years=1.6)
+    day = sale.day.min() + np.timedelta64(300, "D")
+    names = sale.customers.labels
+    crowd = TransactionLog.from_arrays(
+        customer_id=np.append(sale.customers.labels[sale.customers.codes], names[::2]),
+        at=np.append(sale.day, np.full(len(names[::2]), day)),
+        revenue=np.ones(len(sale) + len(names[::2])),
+    )
+    told = change_alerts(crowd, as_of=end_of(crowd), rhythm=FAST, habits=["silence", "frequency"])
+    assert np.sum((told.at >= day) & (told.at < day + np.timedelta64(60, "D"))) <= 10
+
+
+def test_who_slows_down_in_a_season_is_found_and_the_others_are_not():
+    """30 of 150 come a third as often from one day on."""
+    log = seasonal(3, customers=150, slow=30, at=380)
+    mine = [f"c{i:04}" for i in range(30)]
+    others = {}
+    for relative in (True, False):
+        told = change_alerts(
+            log, as_of=end_of(log), rhythm=FAST, habits=["silence", "frequency"], relative_to_base=relative
+        )
+        theirs = np.isin(told.customer_id, mine) & np.isin(told.direction, ["slower", "silent"])
+        assert len(np.unique(told.customer_id[theirs])) >= 20
+        others[relative] = int(np.sum(~theirs))
+    assert others[True] <= 3 < 10 <= others[False]
+
+
+def test_the_shops_time_is_the_planted_one_up_to_its_unit():
+    """1,000 customers, a year with a wave, a closure and Sundays: after five months each month's length is within 12 %
+    of what was planted, in units of the whole; without a season every month's is within 12 % of one."""
+    for shared in ({}, {"season": 0.0, "closed": 0, "sundays": False}):
+        log = seasonal(5, customers=1000, usual=20.0, shape=6.0, **shared)
+        months = change_alerts(log, as_of=end_of(log), rhythm=CLOCK, habits=["frequency"]).months
+        day = np.diff(lived(2.0, **shared))
+        month = (START + np.arange(len(day))).astype("datetime64[M]").astype(str)
+        truth = np.array([day[month == m].mean() for m in months.month])
+        ratio = (months.pace / truth)[5:]
+        assert np.all(np.abs(ratio / ratio.mean() - 1) < 0.12)
+
+
+def test_in_the_shops_time_too_updates_raise_the_alarms_of_the_replay():
+    """Whoever is named first, whatever the days between updates, and through a saved state."""
+    log = seasonal(6, customers=100, slow=30, at=300, years=1.6)
+    options = {"false_alarms_per_year": 0.05, "memory": 16, "habits": ["silence", "frequency"]}
+    whole = change_alerts(log, as_of=end_of(log), rhythm=FAST, **options)
+    assert len(whole) > 10
+    assert whole.months.pace.min() < 0.5, "time is not the calendar's"
+    monitor, told, day, last = ChangeMonitor(FAST, **options), [], log.day.min(), log.day.max()
+    rng = np.random.default_rng(0)
+    while day <= last:
+        until = min(day + np.timedelta64(int(rng.choice([1, 1, 2, 9, 40])), "D"), last)
+        lines = log.take(np.flatnonzero((log.day >= day) & (log.day <= until))[::-1])
+        told.append(monitor.update(lines if len(lines) else None, day=str(until)))
+        monitor = ChangeMonitor.from_state(monitor.state())
+        day = until + np.timedelta64(1, "D")
+    assert sorted(t for table in told for t in table.task_id.tolist()) == sorted(whole.task_id.tolist())
+    assert sorted(w for table in told for w in table.words.tolist()) == sorted(whole.words.tolist())
+
+
+def test_what_the_whole_base_does_is_told_by_the_months_and_by_no_alarm():
+    """Three closed months."""
     log = shop(4, shape=8.0, customers=150, years=2.5, holiday=(600, 690))
     told = change_alerts(log, as_of=end_of(log), habits=["silence", "frequency"], rhythm=CLOCK)
     months = told.months
-    worst = int(np.argmin(months.chance))
-    assert months.month[worst] in ("2019-09", "2019-10", "2019-11")
-    assert months.chance[worst] < 1e-4
-    quiet = months.month < "2019-08"
-    assert months.chance[quiet].min() > 1e-3
-    assert told.expected_by_chance < 5
+    assert set(months.month[np.argsort(months.pace)[:2]]) == {"2019-09", "2019-10"}
+    assert months.pace.min() < 0.2
+    assert np.all(months.pace[(months.month > "2018-06") & (months.month < "2019-08")] > 0.7)
+    assert len(told) <= 5
     assert "expected by chance" in repr(told)
     assert len(months.plot().patches) == len(months)
+    calendar = change_alerts(
+        log, as_of=end_of(log), habits=["silence", "frequency"], rhythm=CLOCK, relative_to_base=False
+    )
+    worst = int(np.argmin(calendar.months.chance))
+    assert calendar.months.month[worst] in ("2019-09", "2019-10", "2019-11")
+    assert calendar.months.chance[worst] < 1e-4
+    assert (calendar.months.pace == 1.0).all()
 
 
 # Odd and bad input
@@ -391,3 +525,12 @@ def test_free_goods_losses_and_returns_are_no_trouble():
         customer_id=["a"] * 65, at=at, revenue=np.r_[revenue, np.full(5, -3.0)], margin=np.r_[margin, np.full(5, -1.0)]
     )
     assert len(change_alerts(log, as_of=str(at.max()), rhythm=CLOCK)) == 0
+
+
+def test_the_benchmark_of_a_day_runs_on_a_small_base(capsys):
+    monitor = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "monitor.py"))
+    monitor["cost"](300, 4, 8, 1)
+    told = capsys.readouterr().out
+    assert told.startswith("300 customers, 4 purchases each")
+    assert "x floor" in told
+    assert "at its peak" in told

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from scipy.special import polygamma
+from scipy.special import polygamma, stdtrit
 
+from retention._kernels import wholedays
+from retention._kernels.logt import log_likelihood, student_quantile
 from retention.errors import ConfigError
 from retention.histories import Histories
 from retention.timing import Rhythm
-from retention.timing.rhythm import _log_variance_in_days, _shape, _shape_in_days
+from retention.timing.rhythm import _statistics
 
 CLOCK = Rhythm(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.6, a=0.5, b=4.0, typical_gap_days=20.0)
 
@@ -118,13 +120,13 @@ def test_taking_whole_days_for_moments_makes_poisson_buyers_look_regular():
     rng = np.random.default_rng(6)
     gaps = [np.ceil(rng.exponential(5.0, 40)) for _ in range(200)]
     logs = np.array([np.log(g).var(ddof=1) for g in gaps])
-    assert np.median(_shape(logs)) > 1.4, "the wrong way"
-    assert np.median(_shape_in_days(logs, np.array([g.mean() for g in gaps]))) == pytest.approx(1.0, abs=0.1)
+    assert np.median(wholedays.continuous_shape(logs)) > 1.4, "the wrong way"
+    assert np.median(wholedays.shape_of(logs, np.array([g.mean() for g in gaps]))) == pytest.approx(1.0, abs=0.1)
 
 
 @given(variance=st.floats(1e-5, 1e3))
 def test_regularity_is_the_gamma_shape_whose_logs_vary_so(variance):
-    k = _shape(np.array([variance]))
+    k = wholedays.continuous_shape(np.array([variance]))
     assert polygamma(1, k)[0] == pytest.approx(variance, rel=1e-9)
 
 
@@ -133,6 +135,38 @@ def test_poisson_seen_in_whole_days_varies_as_a_simulation_says():
     rng = np.random.default_rng(1)
     for mean in (3.0, 20.0):
         days = np.ceil(rng.exponential(mean, 1_000_000))
-        assert _log_variance_in_days(1.0, days.mean()) == pytest.approx(np.log(days).var(), rel=0.01)
-    assert _log_variance_in_days(1.0, np.inf) == pytest.approx(np.pi**2 / 6)
-    assert _log_variance_in_days(1.0, 1.0) == 0.0
+        assert wholedays.log_variance(1.0, days.mean()) == pytest.approx(np.log(days).var(), rel=0.01)
+    assert wholedays.log_variance(1.0, np.inf) == pytest.approx(np.pi**2 / 6)
+    assert wholedays.log_variance(1.0, 1.0) == 0.0
+
+
+@given(shape=st.floats(0.5, 300.0), mean=st.floats(5.0, 400.0))
+def test_regularity_in_whole_days_turns_its_variance_round(shape, mean):
+    """The shape whose gaps vary so is the one that they were drawn from, within 2 %, where rounding to days does not
+    hide it: gaps of bursts are mostly one day, and so are those of clocks a little above a day."""
+    variance = wholedays.log_variance(shape, np.array([mean]))
+    if variance[0] > 20 * wholedays.log_variance(400.0, np.array([mean]))[0]:
+        assert wholedays.shape_of(variance, np.array([mean]))[0] == pytest.approx(shape, rel=0.02)
+
+
+def test_quantiles_shared_by_customers_of_as_many_gaps_are_each_ones_own():
+    """A million customers need some hundred quantiles; who has no whole number of gaps gets her own."""
+    rng = np.random.default_rng(0)
+    for degrees in (5.3 + rng.integers(0, 40, 3000), rng.uniform(2, 40, 3000), np.array([4.5, 9.5])):
+        np.testing.assert_array_equal(student_quantile(degrees, 0.95), stdtrit(degrees, 0.95))
+    each = rng.random(3000)
+    np.testing.assert_array_equal(student_quantile(degrees := np.full(3000, 7.0), each), stdtrit(degrees, each))
+
+
+def test_a_large_base_gives_the_clock_of_its_first_customers():
+    """A search that begins at a sample's answer ends where one from scratch does: 6,000 customers, against 4,900."""
+    rng = np.random.default_rng(3)
+    counts = rng.integers(1, 8, 6000)
+    means, spread = rng.normal(3.0, 0.6, 6000), np.sqrt(0.4 / rng.gamma(3.0, 1 / 3, 6000))
+    base = base_of([np.exp(rng.normal(m, s, n)) for m, s, n in zip(means, spread, counts, strict=True)], [9.0] * 6000)
+    large, small = Rhythm.fit(base), Rhythm.fit(base[:4900])
+    assert large.m0 == pytest.approx(small.m0, abs=0.05)
+    assert np.log(large.s0_squared / small.s0_squared) == pytest.approx(0.0, abs=0.15)
+    theirs = Rhythm(**{**{f: getattr(small, f) for f in ("m0", "kappa0", "nu0", "s0_squared", "a", "b")},
+                       "typical_gap_days": 20.0})  # fmt: skip
+    assert large.log_likelihood > log_likelihood(theirs._prior(), *_statistics(base)).sum()

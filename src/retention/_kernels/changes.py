@@ -35,6 +35,8 @@ not proved but enumerated (see the tests). R sums over the last ``STARTS`` begin
 No digits are lost: ranks are whole numbers, hi^k - lo^k is a difference of numbers 1/(n + 1) apart or more.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,9 +88,7 @@ def dropped(count: Ints, size: int) -> Ints:
     return ((z ^ (z >> np.uint64(31))) % np.uint64(size + 1)).astype(np.int64)
 
 
-def insert(
-    bag: NDArray[np.float32], n: Ints, value: NDArray[np.float32], count: Ints | None
-) -> tuple[NDArray[np.float32], Ints]:
+def insert(bag: NDArray[Any], n: Ints, value: NDArray[Any], count: Ints | None) -> tuple[NDArray[Any], Ints]:
     """The bags with the value added at their end, in order of time, and their sizes.
 
     Of a full bag ``dropped`` goes; without ``count``, the oldest.

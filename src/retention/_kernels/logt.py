@@ -23,7 +23,7 @@ beta-geometric models with a chance to leave after every purchase, the first inc
 Filiztekin 2007). Digits are lost in Q - Y^2/x when all gaps are equal; it is floored at zero.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ __all__ = [
     "open_survival",
     "p_alive",
     "posterior",
+    "student_quantile",
     "survival",
     "variance_below",
     "variance_quantile",
@@ -92,7 +93,25 @@ def survival(post: Posterior, idle: Floats) -> Floats:
 def exceeded(post: Posterior, probability: Floats | float) -> Floats:
     """The gap that is exceeded with that probability, however small; no more than e^50 days."""
     # By symmetry from the lower tail: 1 - p would lose a small p.
-    return np.asarray(np.exp(np.minimum(post.location - post.scale * stdtrit(post.degrees, probability), 50.0)))
+    reach = student_quantile(post.degrees, probability)
+    return np.asarray(np.exp(np.minimum(post.location - post.scale * reach, 50.0)))
+
+
+def student_quantile(degrees: Floats, probability: Floats | float) -> Floats:
+    """Quantiles of Student's t; of one probability, computed once for each number of degrees that occurs."""
+    return _once(stdtrit, degrees, probability)
+
+
+def _once(quantile: Any, degrees: Floats, probability: Floats | float) -> Floats:
+    # Degrees are the prior's plus a number of gaps: of a million customers some hundreds are different.
+    if np.ndim(probability) or degrees.size < 1000:
+        return np.asarray(quantile(degrees, probability))
+    least = degrees.min()
+    gaps = np.rint(degrees - least).astype(np.int64)
+    many = int(gaps.max()) + 1
+    if many > degrees.size or not np.array_equal(least + gaps, degrees):
+        return np.asarray(quantile(degrees, probability))
+    return np.asarray(quantile(least + np.arange(many), probability)[gaps])
 
 
 def open_survival(prior: Prior, post: Posterior, idle: Floats) -> Floats:
@@ -119,7 +138,7 @@ def density(prior: Prior, post: Posterior, gap: Floats) -> Floats:
 
 def variance_quantile(post: Posterior, probability: float) -> Floats:
     """The quantile of the variance of her log gaps: squares over a chi-squared quantile of ``degrees``."""
-    return np.asarray(post.squares / chdtri(post.degrees, probability))
+    return np.asarray(post.squares / _once(chdtri, post.degrees, probability))
 
 
 def variance_below(post: Posterior, bound: Floats | float) -> Floats:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retention._kernels import changes, logt
+from retention.timing._pace import NEVER, TICKS, Pace, Wall
 from retention.timing.rhythm import Rhythm
 
-__all__ = ["KINDS", "NEVER", "STREAMS", "Alarm", "Watch"]
+__all__ = ["KINDS", "STREAMS", "Alarm", "Watch"]
 
 STREAMS = ("frequency", "basket", "margin", "category", "channel")
 """The habits that are ranked; gaps are the values of the first."""
@@ -21,11 +22,13 @@ STREAMS = ("frequency", "basket", "margin", "category", "channel")
 KINDS = ("category", "channel")
 """Those whose values have no order."""
 
-NEVER = np.int32(2**31 - 1)
 _MOST_DAYS = 36_500
+_HABIT = {"silent_on": "silence", "slower_on": "frequency"}
+_TOLD = {"silent_on": "told_silent", "slower_on": "told_slower"}
 _YEAR = 365.25
 _LEAST_GAPS = 3
 _HARM = 0.8
+_BLOCK = 50_000
 
 Ints = NDArray[np.int64]
 
@@ -47,10 +50,16 @@ class Watch:
     """Arrays a customer, and the two ways in which they move: a purchase day, and the end of a day without one.
 
     ``budget`` gives each habit its false alarms a year. ``arrays`` holds everything that is remembered of customers.
+    With a ``pace``, which must have lived through every day that is fed, gaps are measured twice, by the calendar and
+    in the shop's time ("pace." in the names of arrays), and she is late only if she is late by both: so false alarms
+    are no more than by the one of the two that is right.
     """
 
-    def __init__(self, rhythm: Rhythm, budget: Mapping[str, float], memory: int, rows: int = 0) -> None:
+    def __init__(
+        self, rhythm: Rhythm, budget: Mapping[str, float], memory: int, rows: int = 0, pace: Pace | None = None
+    ) -> None:
         self.prior = rhythm._prior()
+        self.clocks: dict[str, Pace | Wall] = {"": Wall()} | ({} if pace is None else {"pace.": pace})
         self.budget = dict(budget)
         self.memory = memory
         self.streams = tuple(name for name in STREAMS if budget.get(name, 0.0) > 0)
@@ -70,10 +79,6 @@ class Watch:
             "first": np.full(room, -1, np.int32),
             "gaps": np.zeros(room, np.int32),
             "run": np.zeros(room, np.int32),
-            "log_sum": np.zeros(room),
-            "log_squares": np.zeros(room),
-            "silent_on": np.full(room, NEVER, np.int32),
-            "slower_on": np.full(room, NEVER, np.int32),
             "told_silent": np.zeros(room, bool),
             "told_slower": np.zeros(room, bool),
         }
@@ -83,6 +88,12 @@ class Watch:
             fresh[f"{name}.bag"] = np.zeros((room, self.memory), np.float32)
             fresh[f"{name}.n"] = np.zeros(room, np.int32)
             fresh[f"{name}.evidence"] = np.zeros((room, sides, bets))
+        for clock in self.clocks:
+            fresh[f"{clock}log_sum"], fresh[f"{clock}log_squares"] = np.zeros(room), np.zeros(room)
+            fresh[f"{clock}silent_on"] = np.full(room, NEVER, np.int32)
+            fresh[f"{clock}slower_on"] = np.full(room, NEVER, np.int32)
+            for part in ("bag", "evidence"):
+                fresh[f"{clock}frequency.{part}"] = fresh[f"frequency.{part}"].copy()
         for name, values in self.arrays.items():
             fresh[name][:many] = values
         self.arrays = fresh
@@ -97,9 +108,11 @@ class Watch:
             order = np.argsort(turn, kind="stable")
             edges = np.r_[0, np.cumsum(np.bincount(turn))]
             for a, b in pairwise(edges):
-                some = order[a:b]
-                alarms += self._buy(row[some], day[some].astype(np.int64), {k: v[some] for k, v in values.items()})
-            self._set_deadlines(row[begin])
+                for low in range(a, b, _BLOCK):
+                    some = order[low : min(low + _BLOCK, b)]
+                    alarms += self._buy(row[some], day[some].astype(np.int64), {k: v[some] for k, v in values.items()})
+            for low in range(0, len(begin), _BLOCK):
+                self._set_deadlines(row[begin[low : low + _BLOCK]])
         return alarms + self._evening(until)
 
     def _buy(self, row: Ints, day: Ints, values: Mapping[str, NDArray[np.float32]]) -> list[Alarm]:
@@ -125,38 +138,46 @@ class Watch:
     def _gap_ends(self, row: Ints, day: Ints, years: NDArray[np.float64]) -> list[Alarm]:
         a = self.arrays
         last = a["last"][row].astype(np.int64)
-        gap = day - last
+        began = {clock: time.at(last) for clock, time in self.clocks.items()}
+        gap = {clock: (time.at(day) - began[clock]) / TICKS for clock, time in self.clocks.items()}
         alarms: list[Alarm] = []
         if self.budget.get("silence", 0.0) > 0:
-            able = np.flatnonzero((a["run"][row] >= _LEAST_GAPS) & ~a["told_silent"][row] & (gap > 1))
-            who = row[able]
-            still = logt.open_survival(self.prior, self._posterior(who), (gap[able] - 1).astype(np.float64))
-            late = able[still <= self.budget["silence"] * years[able]]
-            if len(late):
-                limit = self._silence_limit(row[late])
-                alarms += [
-                    self._alarm("silence", r, when, open_days=h)
-                    for r, when, h in zip(row[late], last[late] + limit, limit, strict=True)
-                ]
+            able = np.flatnonzero((a["run"][row] >= _LEAST_GAPS) & ~a["told_silent"][row] & (day - last > 1))
+            for clock, time in self.clocks.items():
+                silent = (time.at(day[able] - 1) - began[clock][able]) / TICKS
+                still = logt.open_survival(self.prior, self._posterior(clock, row[able]), silent)
+                able = able[still <= self.budget["silence"] * years[able]]
+            when = self._evening_of(row[able], "silent_on", self._silence_limit)
+            alarms += [
+                self._alarm("silence", row[i], evening, open_days=evening - last[i])
+                for i, evening in zip(able, when, strict=True)
+                if evening < day[i]
+            ]
         changed = a["told_slower"][row].copy()
         if "frequency" in self.streams:
-            evidence, paid = self._bet("frequency", row, gap.astype(np.float32), years)
-            slower, faster = (paid[:, side].mean(axis=1) >= 1.0 for side in (0, 1))
-            slower &= ~changed
-            faster &= ~changed & ~slower
-            if slower.any():
-                where = np.flatnonzero(slower)
-                longest = self._gap_limit(row[where], evidence[where, 0], years[where])
-                for i, h in zip(where, np.minimum(longest, gap[where]).astype(np.int64), strict=True):
-                    alarms.append(self._alarm("frequency", row[i], last[i] + h, open_days=int(h)))
+            bets = {clock: self._bet("frequency", row, gap[clock].astype(np.float32), years, clock) for clock in gap}
+            over = np.all([paid.mean(axis=2) >= 1.0 for _, paid in bets.values()], axis=0)
+            slower, faster = over[:, 0] & ~changed, over[:, 1] & ~changed & ~over[:, 0]
+            where = np.flatnonzero(slower)
+            when = np.minimum(self._evening_of(row[where], "slower_on", self._gap_limit), day[where])
             alarms += [
-                self._alarm("frequency", row[i], day[i], worse=False, last=gap[i]) for i in np.flatnonzero(faster)
+                self._alarm("frequency", row[i], evening, open_days=evening - last[i])
+                for i, evening in zip(where, when, strict=True)
+            ]
+            alarms += [
+                self._alarm("frequency", row[i], day[i], worse=False, last=day[i] - last[i])
+                for i in np.flatnonzero(faster)
             ]
             changed |= slower | faster
-            self._keep("frequency", row, gap.astype(np.float32), paid, changed, a["gaps"][row] + 1)
-        logs = np.log(gap)
-        for name, one in (("run", 1), ("log_sum", logs), ("log_squares", logs**2)):
-            a[name][row] = np.where(changed, 0, a[name][row] + one)
+            self._keep(
+                "frequency", row, {clock: (gap[clock].astype(np.float32), bets[clock][1]) for clock in gap}, changed,
+                a["gaps"][row] + 1,
+            )  # fmt: skip
+        for clock in gap:
+            logs = np.log(np.maximum(gap[clock], 1.0))  # in the shop's time too, a day is the least
+            for name, one in (("log_sum", logs), ("log_squares", logs**2)):
+                a[clock + name][row] = np.where(changed, 0, a[clock + name][row] + one)
+        a["run"][row] = np.where(changed, 0, a["run"][row] + 1)
         a["gaps"][row] += 1
         a["told_silent"][row] = a["told_slower"][row] = False
         return alarms
@@ -174,15 +195,15 @@ class Watch:
         alarms = [
             self._alarm(name, row[i], day[i], worse=bool(over[i, 0]), last=value[i]) for i in np.flatnonzero(changed)
         ]
-        self._keep(name, row, value, paid, changed, count)
+        self._keep(name, row, {"": (value, paid)}, changed, count)
         return alarms
 
     def _bet(
-        self, name: str, row: Ints, value: NDArray[np.float32], years: NDArray[np.float64]
+        self, name: str, row: Ints, value: NDArray[np.float32], years: NDArray[np.float64], clock: str = ""
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Evidence before and after the value, rows by sides by bets; the side that costs money comes first."""
-        bag, n = self.arrays[f"{name}.bag"][row], self.arrays[f"{name}.n"][row].astype(np.int64)
-        before = self.arrays[f"{name}.evidence"][row]
+        bag, n = self.arrays[f"{clock}{name}.bag"][row], self.arrays[f"{name}.n"][row].astype(np.int64)
+        before = self.arrays[f"{clock}{name}.evidence"][row]
         if name in KINDS:
             # A new beginning each time; the mean over beginnings is compared with 1, so the stake counts for all.
             stake = changes.STARTS * self._stake(name)[0] * years[:, None, None]
@@ -194,15 +215,17 @@ class Watch:
         return before, (before + self._stake(name)[None, :, None] * years[:, None, None]) * pays
 
     def _keep(
-        self, name: str, row: Ints, value: Any, paid: NDArray[np.float64], changed: NDArray[np.bool_], count: Ints
+        self, name: str, row: Ints, values: Mapping[str, tuple[Any, Any]], changed: NDArray[np.bool_], count: Ints
     ) -> None:
-        """What is remembered: after an alarm nothing, for the new habit has to be learned."""
+        """What is remembered by each clock: after an alarm nothing, for the new habit has to be learned."""
         a = self.arrays
         draw = None if name in KINDS else count
-        bag, n = changes.insert(a[f"{name}.bag"][row], a[f"{name}.n"][row].astype(np.int64), value, draw)
-        a[f"{name}.bag"][row] = bag
+        before = n = a[f"{name}.n"][row].astype(np.int64)
+        for clock, (value, paid) in values.items():
+            bag, n = changes.insert(a[f"{clock}{name}.bag"][row], before, value, draw)
+            a[f"{clock}{name}.bag"][row] = bag
+            a[f"{clock}{name}.evidence"][row] = np.where(changed[:, None, None], 0.0, paid)
         a[f"{name}.n"][row] = np.where(changed, 0, n)
-        a[f"{name}.evidence"][row] = np.where(changed[:, None, None], 0.0, paid)
 
     def _stake(self, name: str) -> NDArray[np.float64]:
         total = self.budget.get(name, 0.0)
@@ -212,39 +235,60 @@ class Watch:
         a = self.arrays
         return np.asarray((a["last"][row] - a["first"][row]) / np.maximum(a["gaps"][row], 1), dtype=np.float64)
 
-    def _posterior(self, row: Ints) -> logt.Posterior:
+    def _posterior(self, clock: str, row: Ints) -> logt.Posterior:
         a = self.arrays
-        return logt.posterior(self.prior, a["run"][row].astype(float), a["log_sum"][row], a["log_squares"][row])
+        sums, squares = a[f"{clock}log_sum"][row], a[f"{clock}log_squares"][row]
+        return logt.posterior(self.prior, a["run"][row].astype(float), sums, squares)
 
-    def _silence_limit(self, row: Ints) -> Ints:
+    def _silence_limit(self, clock: str, row: Ints) -> NDArray[np.float64]:
         chance = self.budget["silence"] * self._mean_gap(row) / _YEAR
-        return changes.silence_limit(self.prior, self._posterior(row), chance, _MOST_DAYS)
+        limit = changes.silence_limit(self.prior, self._posterior(clock, row), chance, _MOST_DAYS)
+        return np.where(limit < _MOST_DAYS, limit, np.inf)
 
-    def _gap_limit(self, row: Ints, evidence: NDArray[np.float64], years: NDArray[np.float64]) -> NDArray[np.float64]:
-        bag, n = self.arrays["frequency.bag"][row], self.arrays["frequency.n"][row].astype(np.int64)
-        return changes.gap_limit(bag, n, evidence, self._stake("frequency")[0] * years)
+    def _gap_limit(self, clock: str, row: Ints) -> NDArray[np.float64]:
+        a = self.arrays
+        bag, n = a[f"{clock}frequency.bag"][row], a["frequency.n"][row].astype(np.int64)
+        weight = self._stake("frequency")[0] * self._mean_gap(row) / _YEAR
+        return changes.gap_limit(bag, n, a[f"{clock}frequency.evidence"][row, 0], weight)
 
     def _set_deadlines(self, row: Ints) -> None:
         """The evenings on which the silence that begins now would raise an alarm."""
         a = self.arrays
-        a["silent_on"][row] = a["slower_on"][row] = NEVER
-        if self.budget.get("silence", 0.0) > 0:
-            able = row[a["run"][row] >= _LEAST_GAPS]
-            limit = self._silence_limit(able)
-            a["silent_on"][able] = np.where(limit < _MOST_DAYS, a["last"][able] + limit, NEVER)
-        if "frequency" in self.streams:
-            able = row[a["gaps"][row] > 0]
-            longest = self._gap_limit(able, a["frequency.evidence"][able, 0], self._mean_gap(able) / _YEAR)
-            a["slower_on"][able] = np.where(np.isfinite(longest), a["last"][able] + np.minimum(longest, 1e6), NEVER)
+        able = {"silent_on": (row[a["run"][row] >= _LEAST_GAPS], self._silence_limit)}
+        able["slower_on"] = (row[a["gaps"][row] > 0], self._gap_limit)
+        for clock, time in self.clocks.items():
+            for name, (some, limit) in able.items():
+                a[clock + name][row] = NEVER
+                if self.budget.get(_HABIT[name], 0.0) > 0:
+                    days = limit(clock, some)
+                    ends = time.at(a["last"][some]) + np.minimum(days, _MOST_DAYS) * TICKS
+                    a[clock + name][some] = np.where(np.isfinite(days), ends, NEVER)
+
+    def _evening_of(self, row: Ints, name: str, limit: Any = None) -> Ints:
+        """The first evening on which the deadline has come by every clock; far away if by one it never does."""
+        when = np.zeros(len(row), np.int64)
+        for clock, time in self.clocks.items():
+            if limit is None:
+                ends = self.arrays[clock + name][row].astype(np.int64)
+            else:
+                ends = time.at(self.arrays["last"][row]) + np.minimum(limit(clock, row), 4 * _MOST_DAYS) * TICKS
+            when = np.maximum(when, time.day_of(ends))
+        return when
 
     def _evening(self, day: int) -> list[Alarm]:
         """The one pass over everybody: whose deadline has come?"""
         a, alarms = self.arrays, []
-        for habit, due, told in (("silence", "silent_on", "told_silent"), ("frequency", "slower_on", "told_slower")):
-            for r in np.flatnonzero(a[due][: self.rows] <= day):
-                when = int(a[due][r])
+        for name, habit in _HABIT.items():
+            come = np.ones(self.rows, bool)
+            for clock, time in self.clocks.items():
+                if self.rows:
+                    come &= a[clock + name][: self.rows] <= time.at(day)
+            late = np.flatnonzero(come)
+            for r, when in zip(late, self._evening_of(late, name).tolist(), strict=True):
                 alarms.append(self._alarm(habit, r, when, open_days=when - int(a["last"][r])))
-                a[due][r], a[told][r] = NEVER, True
+            for clock in self.clocks:
+                a[clock + name][late] = NEVER
+            a[_TOLD[name]][late] = True
         return alarms
 
     def _alarm(

@@ -83,7 +83,7 @@ def anticipate(
         overdue=overdue,
         stage=place.stage,
         p_alive=alive,
-        p_leaves=clock.a / (clock.a + clock.b + h.frequency.astype(np.float64)),
+        p_leaves=clock.p_leaves(h),
         next_due_at=h.last_at + _whole_days(due(0.5)),
         window_opens_at=opens,
         window_closes_at=np.maximum(opens, closes),

@@ -34,7 +34,8 @@ class AlarmMonths(Table):
     """One row a month: alarms raised, and how many chance alone may raise among those watched.
 
     ``chance`` is the Poisson probability of so many or more by chance. A month far below it is not a crowd of
-    customers who each changed something: it is the season, a holiday, a closed shop or a broken feed.
+    customers who each changed something: it is something that they share. ``pace`` is how long a day of that month was
+    in the shop's own time: half, if those who were expected made half of their usual purchases. No alarm tells of that.
     """
 
     key = "month"
@@ -44,6 +45,7 @@ class AlarmMonths(Table):
     raised: IntColumn = column("alarms raised", unit="count")
     expected_at_most: FloatColumn = column("alarms that chance alone may raise", unit="count")
     chance: FloatColumn = column("probability of so many or more by chance")
+    pace: FloatColumn = column("purchases of those expected, in terms of their usual ones")
 
     def plot(self, ax: Any = None) -> Any:
         """Raised alarms as bars, what chance may raise as a line."""

@@ -18,6 +18,7 @@ from retention.timing.changes import AlarmMonths, ChangeAlerts, tell
 from retention.timing.rhythm import Rhythm
 
 if TYPE_CHECKING:
+    from retention.timing._pace import Pace
     from retention.timing._watch import Alarm
 
 __all__ = ["HABITS", "ChangeMonitor", "change_alerts"]
@@ -48,7 +49,8 @@ class ChangeMonitor:
 
     An order counts as it was known on the evening of its day: what is undone later has counted.
 
-    ``memory`` is how many of her last values each habit is judged by. ``state`` and ``from_state`` carry the monitor
+    ``memory`` is how many of her last values each habit is judged by, and ``relative_to_base`` whether gaps are
+    measured in the shop's time too (see :func:`change_alerts`). ``state`` and ``from_state`` carry the monitor
     over to the next day: plain numbers, text and arrays.
 
     Example:
@@ -69,6 +71,7 @@ class ChangeMonitor:
         false_alarms_per_year: float = 0.01,
         habits: Sequence[str] | Mapping[str, float] = tuple(HABITS),
         memory: int = 64,
+        relative_to_base: bool = True,
     ) -> None:
         self.rhythm = rhythm
         self.false_alarms_per_year = float(false_alarms_per_year)
@@ -80,10 +83,14 @@ class ChangeMonitor:
                 rule="false alarms a customer and year lie between 0 and 1; 4 to 1,000 values are remembered",
                 remedy="false_alarms_per_year=0.01, memory=64",
             )
+        from retention.timing._pace import Pace
         from retention.timing._watch import Watch
 
         self.day: dt.date | None = None
-        self._watch = Watch(rhythm, {k: v * false_alarms_per_year for k, v in self.habits.items()}, int(memory))
+        self.relative_to_base = bool(relative_to_base)
+        self._pace = Pace() if relative_to_base else None
+        budget = {k: v * false_alarms_per_year for k, v in self.habits.items()}
+        self._watch = Watch(rhythm, budget, int(memory), pace=self._pace)
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
         self._kinds: dict[str, dict[str, int]] = {"category": {}, "channel": {}}
@@ -123,6 +130,8 @@ class ChangeMonitor:
                     self._names.append(name)
                 rows[code] = self._rows[name]
             self._watch.grow(len(self._rows))
+            if self._pace is not None:
+                self._pace.grow(len(self._rows))
             values = dict(found.values)
             for name, coded in (("category", lines.categories), ("channel", lines.channels)):
                 if coded is not None and name in values:
@@ -131,9 +140,13 @@ class ChangeMonitor:
                     values[name] = code_of[values[name].astype(np.int64)]
             order = np.lexsort((found.day, rows[found.row]))
             mine = _Purchases(rows[found.row], found.day, values).where(order)
+            if self._pace is not None:
+                self._pace.advance(mine.row, mine.day, until)
             alarms = self._watch.feed(mine.row, mine.day, mine.values, until)
         else:
-            alarms = self._watch.feed(np.zeros(0, np.int64), days, {}, until)
+            if self._pace is not None:
+                self._pace.advance(days, days, until)
+            alarms = self._watch.feed(days, days, {}, until)
         self.day = today
         start = before + 1 if before is not None else int(days.min()) if len(days) else until
         return tell(
@@ -141,7 +154,9 @@ class ChangeMonitor:
             self._names,
             {name: list(kinds) for name, kinds in self._kinds.items()},
             rate=self.false_alarms_per_year,
-            months=_months(alarms, self._watch.arrays["first"][: len(self)], start, until, self.false_alarms_per_year),
+            months=_months(
+                alarms, self._watch.arrays["first"][: len(self)], start, until, self.false_alarms_per_year, self._pace
+            ),
             provenance=Provenance(
                 as_of=today.isoformat(), model="change monitor", parameters=attrs.asdict(self.rhythm)
             ),
@@ -159,6 +174,8 @@ class ChangeMonitor:
     def state(self) -> dict[str, Any]:
         """All that is remembered, as plain numbers, text and arrays: ``numpy.savez`` can hold it, without pickle."""
         arrays = {f"array.{name}": values[: len(self)].copy() for name, values in self._watch.arrays.items()}
+        if self._pace is not None:
+            arrays |= {f"pace.{name}": values.copy() for name, values in self._pace.state(len(self)).items()}
         return {
             "rhythm": np.array([getattr(self.rhythm, name) for name in _CLOCK], dtype=np.float64),
             "false_alarms_per_year": self.false_alarms_per_year,
@@ -181,6 +198,7 @@ class ChangeMonitor:
             false_alarms_per_year=float(state["false_alarms_per_year"]),
             habits=shares,
             memory=int(state["memory"]),
+            relative_to_base="pace.ticks" in state,
         )
         monitor._names = [str(name) for name in np.asarray(state["customers"]).tolist()]
         monitor._rows = {name: i for i, name in enumerate(monitor._names)}
@@ -191,6 +209,10 @@ class ChangeMonitor:
         monitor._watch.grow(len(monitor))
         for name, values in monitor._watch.arrays.items():
             values[: len(monitor)] = state[f"array.{name}"]
+        if monitor._pace is not None:
+            monitor._pace.restore(
+                {name.removeprefix("pace."): state[name] for name in state if name.startswith("pace.")}
+            )
         day = str(state["day"])
         monitor.day = dt.date.fromisoformat(day) if day else None
         return monitor
@@ -208,14 +230,21 @@ def change_alerts(
     habits: Sequence[str] | Mapping[str, float] | None = None,
     rhythm: Rhythm | None = None,
     memory: int = 64,
+    relative_to_base: bool = True,
 ) -> ChangeAlerts:
     """Who changed a habit, when it was known, and how: one row an alarm, up to the evening of ``as_of``.
 
     For a customer who changes nothing, all habits together raise at most ``false_alarms_per_year`` alarms a year. For
     frequency, basket and margin that rests on one thing: that her values might as well have come in another order; for
     category and channel, that her mix stays. Silence rests on the clock: that her gaps are no more erratic than it
-    says, pauses included. Seasons and holidays break all of it; see ``months`` of the result. The log is replayed day
-    by day: nothing is used before it was known, but for the clock.
+    says, pauses included. The log is replayed day by day: nothing is used before it was known, but for the clock.
+
+    Nobody is late because the shop is closed. Gaps and silences are measured by the calendar and once more in the
+    shop's own time, whose days are as long as the base is busy on them, and an alarm needs both. Without a season the
+    calendar is right and the bound is as exact as it is there; with one that everybody shares it is the shop's time,
+    which is estimated (to one over the square root of the purchases expected on a day), and the bound is as good as
+    that. A base of which fewer than five purchases a day can be expected goes by the calendar. What the whole base
+    does is told by ``pace`` in ``months`` and by no alarm.
 
     Args:
         log: the transaction log.
@@ -226,6 +255,7 @@ def change_alerts(
             that is a fixed rate of revenue shows nothing).
         rhythm: the base's clock; None fits it on what was known before ``since``, or on the whole log.
         memory: how many of her last values each habit is judged by.
+        relative_to_base: whether she must also be late in the shop's time; False goes by the calendar alone.
 
     Raises:
         ConfigError: an argument out of range, or an unknown habit.
@@ -243,7 +273,10 @@ def change_alerts(
         if not (known.day <= np.datetime64(early)).any():
             early = today
         rhythm = Rhythm.fit(summarize(known, as_of=early, habits=False))
-    monitor = ChangeMonitor(rhythm, false_alarms_per_year=false_alarms_per_year, habits=asked, memory=memory)
+    monitor = ChangeMonitor(
+        rhythm, false_alarms_per_year=false_alarms_per_year, habits=asked, memory=memory,
+        relative_to_base=relative_to_base,
+    )  # fmt: skip
     monitor._need(known)
 
     until = int(np.datetime64(today, "D").astype(np.int64))
@@ -254,10 +287,14 @@ def change_alerts(
     alarms: list[Alarm] = []
     people = len(known.customers.labels)
     first = np.full(people, -1, np.int64)
+    pace = monitor._pace
+    if pace is not None:
+        pace.grow(people)
+        pace.advance(found.row, found.day, until)
     for low in range(0, people, _BLOCK):
         a, b = np.searchsorted(found.row, [low, low + _BLOCK])
         mine = found.where(slice(a, b))
-        watch = Watch(rhythm, monitor._watch.budget, memory, min(_BLOCK, people - low))
+        watch = Watch(rhythm, monitor._watch.budget, memory, min(_BLOCK, people - low), pace)
         told = watch.feed(mine.row - low, mine.day, mine.values, until)
         alarms += [alarm._replace(row=alarm.row + low) for alarm in told if alarm.day >= begin]
         first[low : low + watch.rows] = watch.arrays["first"]
@@ -267,12 +304,17 @@ def change_alerts(
         known.customers.labels.tolist(),
         {name: [] if coded is None else coded.labels.tolist() for name, coded in kinds.items()},
         rate=float(false_alarms_per_year),
-        months=_months(alarms, first[first >= 0], begin, until, float(false_alarms_per_year)),
+        months=_months(alarms, first[first >= 0], begin, until, float(false_alarms_per_year), pace),
         provenance=Provenance(
             as_of=today.isoformat(),
             data=log.fingerprint(),
             model="change alerts",
-            parameters={**attrs.asdict(rhythm), "memory": memory, "habits": monitor.habits},
+            parameters={
+                **attrs.asdict(rhythm),
+                "memory": memory,
+                "habits": monitor.habits,
+                "relative_to_base": monitor.relative_to_base,
+            },
             version=log.provenance.version,
             notes=log.provenance.notes,
         ),
@@ -344,9 +386,16 @@ def _main(
 
 
 def _months(
-    alarms: "Sequence[Alarm]", first: NDArray[np.integer[Any]], begin: int, until: int, rate: float
+    alarms: "Sequence[Alarm]",
+    first: NDArray[np.integer[Any]],
+    begin: int,
+    until: int,
+    rate: float,
+    pace: "Pace | None",
 ) -> AlarmMonths:
     from scipy.special import gammainc
+
+    from retention.timing._pace import TICKS
 
     days = np.arange(begin, until + 1)
     label, month = np.unique(days.astype("datetime64[D]").astype("datetime64[M]"), return_inverse=True)
@@ -361,8 +410,13 @@ def _months(
         np.bincount(month[[a.day - begin for a in alarms]], minlength=len(label)) if alarms else np.zeros(len(label))
     )
     chance = np.where(raised > 0, gammainc(np.maximum(raised, 1), rate * years), 1.0)
+    lived = np.ones(len(days))
+    if pace is not None:
+        share = (len(pace.ticks) - 1) * TICKS / max(int(pace.ticks[-1]), 1)
+        lived = np.diff(pace.at(np.append(begin - 1, days))) / TICKS * share
     return AlarmMonths(
         month=label.astype(np.str_),
+        pace=np.bincount(month, lived) / np.bincount(month),
         watched_years=years,
         raised=raised.astype(np.int64),
         expected_at_most=rate * years,

@@ -1,7 +1,5 @@
 """Each customer's rhythm: what the base's gaps say, corrected by her own."""
 
-from functools import cache
-from itertools import pairwise
 from typing import ClassVar, NamedTuple, Self
 
 import attrs
@@ -16,6 +14,7 @@ from retention.value.asked import checked_interval
 __all__ = ["Regularity", "Rhythm"]
 
 _MOST_FITTED = 20_000
+_FIRST = 10
 
 
 class Regularity(NamedTuple):
@@ -105,13 +104,16 @@ class Rhythm:
             left, stayed = float(leaving * size), float((1.0 - leaving) * size)
             return logt.Prior(float(theta[0]), kappa0, nu0, s0_squared, left, stayed, pause, stretch)
 
-        def loss(theta: FloatColumn) -> float:
-            fit = logt.log_likelihood(prior_at(theta), x, log_sum, log_squares, idle).sum() if len(x) else 0.0
+        def loss(theta: FloatColumn, every: int) -> float:
+            some = (values[::every] for values in (x, log_sum, log_squares, idle))
+            fit = logt.log_likelihood(prior_at(theta), *some).sum() if len(x) else 0.0
             return float(0.5 * np.sum(((theta - centre) / width) ** 2) - fit)
 
         bounds = list(zip(centre - 6 * width, centre + 6 * width, strict=True))
-        best = minimize(loss, centre, method="L-BFGS-B", bounds=bounds)
-        prior = prior_at(best.x)
+        best = centre
+        for every in (_FIRST, 1) if len(x) > _MOST_FITTED // 4 else (1,):  # some of them say where to begin
+            best = minimize(loss, best, args=(every,), method="L-BFGS-B", bounds=bounds).x
+        prior = prior_at(best)
         fit = logt.log_likelihood(prior, x, log_sum, log_squares, idle).sum() if len(x) else 0.0
         return cls(
             m0=prior.m0,
@@ -152,6 +154,10 @@ class Rhythm:
         x, log_sum, log_squares, idle = _statistics(histories)
         prior = self._prior()
         return logt.p_alive(prior, x, logt.open_survival(prior, logt.posterior(prior, x, log_sum, log_squares), idle))
+
+    def p_leaves(self, histories: Histories) -> FloatColumn:
+        """Probability that no purchase follows one of hers: by the times she came back, before any silence speaks."""
+        return np.asarray(self.a / (self.a + self.b + histories.frequency.astype(np.float64)))
 
     def p_purchase(self, histories: Histories, days: FloatColumn | float) -> FloatColumn:
         """Probability that her next purchase comes within so many days: one number, or one a customer.
@@ -197,15 +203,13 @@ class Rhythm:
 
     def usual_gap(self, histories: Histories, interval: float = 0.90) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
         """Her usual gap in days, the median of all her gaps, and bounds that hold it with the probability asked for."""
-        from scipy.special import stdtrit
-
         from retention._kernels import logt
 
         checked_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         # The scale of her next gap holds her own variance once and the doubt about her mean 1 / weight times.
-        reach = stdtrit(post.degrees, 0.5 + interval / 2) * post.scale / np.sqrt(post.weight + 1.0)
+        reach = logt.student_quantile(post.degrees, 0.5 + interval / 2) * post.scale / np.sqrt(post.weight + 1.0)
         low, middle, high = (np.exp(np.minimum(post.location + k * reach, 50.0)) for k in (-1.0, 0.0, 1.0))
         return low, middle, high
 
@@ -221,80 +225,22 @@ class Rhythm:
             >>> bool(k.value[0] > 3 > 2 > k.value[1]), k.above.round(1).tolist()
             (True, [1.0, 0.0])
         """
-        from retention._kernels import logt
+        from retention._kernels import logt, wholedays
 
         checked_interval(interval)
         x, log_sum, log_squares, _ = _statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         mean_gap = np.divide(histories.recency_days, x, out=np.full(len(x), np.inf), where=x > 0)
         low, value, high = (
-            _shape_in_days(logt.variance_quantile(post, q), mean_gap)
+            wholedays.shape_of(logt.variance_quantile(post, q), mean_gap)
             for q in (0.5 + interval / 2, 0.5, 0.5 - interval / 2)
         )
-        return Regularity(value, low, high, logt.variance_below(post, _log_variance_in_days(self.CYCLE, mean_gap)))
+        return Regularity(value, low, high, logt.variance_below(post, wholedays.log_variance(self.CYCLE, mean_gap)))
 
     def _prior(self) -> "logt.Prior":  # type: ignore[name-defined] # noqa: F821
         from retention._kernels import logt
 
         return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
-
-
-def _log_variance_in_days(shape: float, mean_gap: FloatColumn) -> FloatColumn:
-    """The variance of log gaps of that gamma shape when they are rounded up to whole days, by their mean in days."""
-    from scipy.special import polygamma
-
-    means, variances = _rounded_up(shape)
-    return np.interp(mean_gap, means, variances, right=float(polygamma(1, shape)))
-
-
-@cache
-def _rounded_up(shape: float) -> tuple[FloatColumn, FloatColumn]:
-    """Means of whole-day gaps, and the variances of their logs."""
-    from scipy.special import gdtrc
-
-    days = np.arange(1.0, 2000.0)
-    logs = np.log(days)
-    means, variances = [1.0], [0.0]
-    for mean in np.geomspace(0.2, 100.0, 40):
-        later = gdtrc(shape / mean, shape, np.append(0.0, days))  # P(gap > 0), P(gap > 1), ...
-        share = later[:-1] - later[1:]
-        means.append(float(later.sum()))
-        variances.append(float(share @ logs**2 - (share @ logs) ** 2))
-    return np.array(means), np.array(variances)
-
-
-def _shape_in_days(variance: FloatColumn, mean_gap: FloatColumn) -> FloatColumn:
-    """The gamma shape whose gaps, rounded up to whole days, have logs that vary so: by interpolation between shapes.
-
-    Where even gaps vary less than rounding alone makes them, the most even shape of the table.
-    """
-    shapes = np.geomspace(0.05, 400.0, 72)
-    out = np.full(len(variance), shapes[-1])
-    before = _log_variance_in_days(float(shapes[0]), mean_gap)
-    found = variance >= before
-    out[found] = shapes[0]
-    for low, high in pairwise(shapes.tolist()):
-        after = _log_variance_in_days(high, mean_gap)
-        here = ~found & (variance >= after)
-        share = np.divide(before - variance, before - after, out=np.zeros(len(variance)), where=before > after)
-        out[here] = low * (high / low) ** share[here]
-        found |= here
-        before = after
-    wide = mean_gap > 100.0  # rounding no longer matters
-    out[wide] = _shape(variance[wide])
-    return out
-
-
-def _shape(variance: FloatColumn) -> FloatColumn:
-    """The gamma shape whose logs have that variance: the inverse of the trigamma function, by Newton's method."""
-    from scipy.special import polygamma
-
-    v = np.clip(variance, 1e-6, 1e4)
-    k = np.where(v > 1.0, 1.0 / np.sqrt(v), 0.5 + 1.0 / v)
-    for _ in range(4):  # on 1 / trigamma, which is nearly a straight line
-        f, slope = polygamma(1, k), polygamma(2, k)
-        k = k + (f - f**2 / v) / slope
-    return np.asarray(k)
 
 
 def _statistics(h: Histories) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:

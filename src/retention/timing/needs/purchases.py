@@ -14,7 +14,7 @@ from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenanc
 from retention.histories import Histories
 from retention.records import TransactionLog
 from retention.timing.needs.tables import MOST_RANKED, CategoryClocks, Needs, NextCategories
-from retention.timing.rhythm import Rhythm, _log_variance_in_days
+from retention.timing.rhythm import Rhythm
 
 __all__ = ["WEIGHTS", "Purchases"]
 
@@ -407,9 +407,9 @@ def _latest(customer: IntColumn, category: IntColumn, amount: FloatColumn | None
 
 def _cycle(post: Any, visits_apart: FloatColumn, again: FloatColumn, sure: float) -> BoolColumn:
     """Whether needs come due: they come again, and more evenly than chance would have it on her visits."""
-    from retention._kernels import logt
+    from retention._kernels import logt, wholedays
 
-    chance = _log_variance_in_days(Rhythm.CYCLE, np.maximum(visits_apart, 1.0))
+    chance = wholedays.log_variance(Rhythm.CYCLE, np.maximum(visits_apart, 1.0))
     return np.asarray((again >= 0.5) & (logt.variance_below(post, chance) >= sure))
 
 
