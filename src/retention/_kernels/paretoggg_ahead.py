@@ -19,45 +19,70 @@ from scipy.special import betaln, polygamma, psi
 from retention._kernels.gammagaps import softplus
 from retention._kernels.paretoggg_grid import Pairs
 from retention._kernels.paretoggg_silence import lines, sigmoid
+from retention._kernels.purchases import Rows
 from retention._kernels.quadrature import legendre
 
-__all__ = ["Outlook", "Precision", "arrival", "counted", "outlook", "pairs_ahead", "quintic", "windows"]
+__all__ = ["Outlook", "Precision", "among", "arrival", "bursts", "counted", "outlook", "quintic", "windows"]
 
 Floats = NDArray[np.float64]
 Where = NDArray[np.intp]
 
 _FADED = 26.0
 _MANY = 24  # purchases ahead that are always summed one by one
-_MOST = 1e9
+_MOST = 1e30
+_BURSTS = 1e-6  # the share of k, from the least on, that no expectation is told of where there is none
 
 
 class Precision(NamedTuple):
-    """How fine the rules are: step in zeta, what may be left of a sum over n, step of the tables, nodes over v."""
+    """How fine the rules are: step in zeta, what may be left of a sum, step of the tables, nodes over v, and a pair's
+    share from which it is worth all that."""
 
     step: float = 0.4
-    rest: float = 1e-11
+    rest: float = 1e-12
     cell: float = 0.055
     nodes: int = 16
+    slight: float = 1e-5
 
 
 class Outlook(NamedTuple):
-    """What one arrival rule needs: the pairs, each one's share, her T, and ln P(gap > H)."""
+    """What one arrival rule needs: the pairs, each one's share, her T, and ln P(gap > H). Numbers of purchases are
+    averaged with the shares ``once``, numbers of pairs of purchases with ``twice``."""
 
     p: Pairs
     share: Floats
     T: Floats
     silent: Floats
-
-    def take(self, some: Any) -> "Outlook":
-        """Some of the pairs."""
-        return Outlook(self.p.take(some), self.share[some], self.T[some], self.silent[some])
+    once: Floats
+    twice: Floats
 
 
-def outlook(p: Pairs, share: Floats, silent: Floats, T: Floats, worth: float) -> Outlook:
-    """The pairs whose share among the ways of being alive is above ``worth``."""
-    keep = np.flatnonzero(share > worth)
-    of = p.take(keep)
-    return Outlook(of, share[keep], T[of.row], silent[keep])
+def bursts(t: Floats, rows: Rows) -> Floats:
+    """The power of k by which her share falls as k falls to 0."""
+    return np.asarray(t + rows.x + (rows.t_x < rows.T))
+
+
+def outlook(p: Pairs, share: Floats, silent: Floats, T: Floats, falls: Floats, worth: float, most: float) -> Outlook:
+    """The pairs whose share among the ways of being alive is above ``worth``, or among numbers of purchases to the
+    power ``most``.
+
+    Bursts: as k falls to 0 shares fall like k^c, c the power ``falls``, while numbers of purchases grow like 1 / k and
+    those of pairs like 1 / k^2. Her least k stands for all below, the sum of a geometric series; where that has no end
+    (c <= 1, or 2) the model's own expectation is infinite, and what is told leaves out the least regular millionth.
+    """
+    power = np.where(falls > most, most, np.minimum(most, falls > 1))
+    number = share * np.exp(-power[p.row] * np.log(p.k))
+    number /= np.bincount(p.row, number, len(T))[p.row]
+    keep = np.flatnonzero(np.maximum(share, number) > worth)
+    of, share = p.take(keep), share[keep]
+    row, first = np.unique(of.row, return_index=True)
+    step = np.log(p.k[np.minimum(keep[first] + 1, len(p.k) - 1)] / of.k[first])
+    tails = [share, share.copy(), share.copy()]
+    for n in (1, 2):
+        ends = (falls[row] > n) & (step > 0)
+        tails[n][first[ends]] /= -np.expm1((n - falls[row]) * step)[ends]
+        below = np.cumsum(share) - np.repeat((np.cumsum(share) - share)[first], np.diff(np.append(first, len(share))))
+        tails[n][(falls[of.row] <= n) & (below < _BURSTS)] = 0.0
+    return Outlook(of, share, T[of.row], silent[keep], *tails[1:])
 
 
 class _Longer(NamedTuple):
@@ -100,8 +125,8 @@ def _far_left(m: Floats, k: Floats, z: Floats) -> Floats:
 
 def quintic(value: Floats, slope: Floats, bend: Floats) -> Floats:
     """Coefficients (.., pieces, 6) of what runs through values, slopes and second derivatives at 0, 1, 2, .."""
-    f0, a0, a1, b0, b1 = value[:, :-1], slope[:, :-1], slope[:, 1:], bend[:, :-1], bend[:, 1:]
-    rise = value[:, 1:] - f0
+    f0, a0, a1, b0, b1 = value[..., :-1], slope[..., :-1], slope[..., 1:], bend[..., :-1], bend[..., 1:]
+    rise = value[..., 1:] - f0
     return np.stack(
         [
             f0,
@@ -154,8 +179,8 @@ def _longer(n: float, k: Floats, cell: float) -> _Longer:
     return _Longer(m, k, middle, wide, low, last, offset, pieces.reshape(-1, 6), cell)
 
 
-def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """(left, right, low, high, curvature) of the n-th arrival, kept and discounted, by zeta."""
+def windows(o: Outlook, n: float, horizon: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """(left, right, low, high, curvature) of the n-th arrival that she is there for, by zeta."""
     p, later = o.p, o.p.beta + o.T
     k, a, s, H = p.k, p.a, p.s, p.H
     m = (n - 1) * k
@@ -172,9 +197,9 @@ def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats,
     def slope(zeta: Floats) -> Floats:
         u = end - softplus(-zeta)
         v = np.exp(u)
-        fresh = sigmoid(np.minimum(u - log_H, 700.0))
+        fresh, waited = sigmoid(np.minimum(u - log_H, 700.0)), sigmoid(log_H - u)
         w = sigmoid(log_rate + np.logaddexp(log_H, u))
-        rise = fresh * (n * k * (1 - w) - a * w - 1) + 1 - s * v / (later + v) - delta * v
+        rise = fresh * (n * k * (1 - w) - a * w) + waited - s * v / (later + v)
         if n > 1:
             mills = softplus(-1.6 * np.clip((u - knee) / ramp, -1e6, 1e6)) / ramp
             rise = rise + m * mills / (m + mills)
@@ -186,12 +211,10 @@ def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats,
         u = end - softplus(-zeta)
         log_S = np.logaddexp(log_H, u)
         log_y, v = log_rate + log_S, np.exp(u)
-        ways = k * log_y - (k + a) * softplus(log_y) + u - log_S
-        return np.asarray(ways - s * np.log1p(v / later) - delta * v - softplus(zeta))
+        ways = k * log_y - (k + a) * softplus(log_y) + (u - log_S)
+        return np.asarray(ways - s * np.log1p(v / later) - softplus(zeta))
 
-    marks = [log_H, -log_rate, np.log(later), np.full_like(k, end)]
-    if delta > 0:
-        marks.append(np.full_like(k, np.log(4 / delta)))
+    marks = [log_H, -log_rate, np.log(n * p.A) - np.log(a), np.log(later), np.full_like(k, end)]
     marks.append(np.where(s > 1, np.log(4 * later / np.maximum(s, 1.0)), end))
     known = [np.where(np.isfinite(mark), mark, end) - end for mark in marks]
     low = np.minimum.reduce(known) - 5.0 - np.log1p(1 / k)
@@ -211,7 +234,7 @@ def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats,
         """Where the integrand is e^-26 of its peak at most, if it is log-concave."""
         one, two = np.abs(slope(mode + side * 3 * wide)), np.abs(slope(mode + side * 6 * wide))
         rest = np.maximum(_FADED - 3 * wide * one, 0.0)
-        return np.asarray(mode + side * (6 * wide + rest / np.maximum(np.maximum(two, one), 1e-12)))
+        return np.asarray(mode + side * (6 * wide + rest / np.maximum(np.maximum(two, one), 1e-40)))
 
     low, high = faded(-1.0), faded(1.0)
     if n == 1:
@@ -223,15 +246,13 @@ def windows(o: Outlook, n: float, horizon: float, delta: float) -> tuple[Floats,
     return left - 2.0, right + 2.0, low, high, bend
 
 
-def arrival(
-    o: Outlook, n: float, horizon: float, delta: float, precision: Precision, second: bool = False
-) -> tuple[Floats, Floats, Floats]:
-    """E[d_n], E[d_n^2] and E[sum over i < n of d_i d_n] of the n-th purchase ahead, given she is there."""
-    first, squares, before = (np.zeros(len(o.T)) for _ in range(3))
+def arrival(o: Outlook, n: float, horizon: float, precision: Precision) -> Floats:
+    """P(at least n purchases in the horizon) of each pair, given that she is there."""
+    found = np.zeros(len(o.T))
     if n > 1:
         distinct, which = np.unique(o.p.k, return_inverse=True)
         table = _longer(n, distinct, precision.cell)
-    left, right, low, high, bend = windows(o, n, horizon, delta)
+    left, right, low, high, bend = windows(o, n, horizon)
     front = betaln(n * o.p.k, o.p.a) + o.silent
     log_rate = np.log(o.p.k) - np.log(o.p.A)
     with np.errstate(divide="ignore"):
@@ -241,70 +262,35 @@ def arrival(
         k, a, H = (each[some][:, None] for each in (o.p.k, o.p.a, o.p.H))
         short = softplus(-zeta)
         u = end - short
-        v = np.exp(u)
         log_S = np.logaddexp(log_H[some][:, None], u)
         log_y = log_rate[some][:, None] + log_S
-        log_f = n * k * log_y - (n * k + a) * softplus(log_y) - front[some][:, None] + u - log_S
-        log_f = log_f - o.p.s[some][:, None] * np.log1p(v / later[some][:, None])
-        longer = None
+        log_f = n * k * log_y - (n * k + a) * softplus(log_y) - front[some][:, None] + (u - log_S)
+        log_f = log_f - o.p.s[some][:, None] * np.log1p(np.exp(u) / later[some][:, None])
         if n > 1:
-            longer = np.zeros_like(v)
             waited = H[:, 0] > 0
-            longer[waited] = table(which[some][waited], (u - log_H[some][:, None])[waited])
-            log_f = log_f + longer
-        f = w * np.exp(np.minimum(log_f, 300.0) - short - zeta)  # dv / v = (1 - v / horizon) d zeta
-        fade = np.exp(-delta * v)
-        f = f * fade
-        first[some] = f.sum(axis=1)
-        if second:
-            squares[some] = np.einsum("nj,nj->n", f, fade)
-            if longer is not None:
-                each = n - 1 if delta == 0 else _before_last(n, k, H, v, longer, delta)
-                before[some] = np.einsum("nj,nj->n", f, np.broadcast_to(each, f.shape))
-    return first, squares, before
+            log_f[waited] += table(which[some][waited], (u - log_H[some][:, None])[waited])
+        # dv / v = (1 - v / horizon) d zeta
+        found[some] = np.einsum("nj,nj->n", w, np.exp(np.minimum(log_f, 300.0) - softplus(zeta)))
+    return found
 
 
 @cache
-def _among(m: int, points: int = 5) -> tuple[Floats, Floats]:
-    """Gauss's rule for the sum over 0, 1, .. m - 1, as shares of m; its weights add up to m."""
-    points = min(points, m)
+def among(m: float, most: int) -> tuple[Floats, Floats]:
+    """Gauss's rule for the sum over 0, 1, .. m - 1, in shares of m: exact for polynomials of degree 2 ``most`` - 1, and
+    what those sums are, polynomials of m, where m is no whole number."""
+    points = min(most, int(m))
     j = np.arange(1, points)
-    off = np.sqrt(j**2 * (float(m) ** 2 - j**2) / (4 * (4 * j**2 - 1.0)))
+    off = np.sqrt(j**2 * (1 - (j / m) ** 2) / (4 * (4 * j**2 - 1.0)))
     nodes, vectors = np.linalg.eigh(np.diag(off, 1) + np.diag(off, -1))
-    return (nodes + (m - 1) / 2) / m, m * vectors[0] ** 2
+    return nodes + (1 - 1 / m) / 2, m * vectors[0] ** 2
 
 
-def _before_last(n: float, k: Floats, H: Floats, v: Floats, log_longer: Floats, delta: float) -> Floats:
-    """E[sum of the discounts of the n - 1 purchases before], given that the n-th makes the gaps add up to H + v.
-
-    Mean and variance of each moment are exact (shares of gamma gaps are beta); its discount is that of a gamma
-    variable with the same two, which is where ``pairs`` leaves the exact road.
-    """
-    v = np.maximum(v, 1e-290)
-    m, S = n - 1, H + v
-    q = H / S
-    with np.errstate(divide="ignore"):
-        log_q = np.log(q)
-    more = np.exp(np.minimum(m * k * np.log(v / S) + k * log_q - np.log(k) - betaln(m * k, k) - log_longer, 300.0))
-    # The first gap's share of the sum, given that it is above q: mean and mean square.
-    share = np.clip((1 + more) / n, q, 1.0)
-    square = np.clip((1 + more * (1 + q * n * k / (k + 1))) * (k + 1) / (n * (n * k + 1)), share**2, 1.0)
-    spread, rest = square - share**2, 1 - 2 * share + square
-    out = np.zeros_like(S)
-    for f, w in zip(*_among(max(round(m), 1)), strict=True):
-        mean = np.maximum(S * (share + (1 - share) * f) - H, 1e-300)
-        variance = S**2 * ((1 - f) ** 2 * spread + f * (1 - f) / (m * k + 1) * rest)
-        ratio = np.minimum(delta * variance / mean, 1e8)
-        shrink = np.where(ratio > 1e-9, np.log1p(ratio) / np.maximum(ratio, 1e-9), 1.0)
-        out += w * m / max(round(m), 1) * np.exp(-delta * mean * shrink)
-    return out
-
-
-def counted(sharp: float, most: float = _MOST) -> Iterator[tuple[float, float]]:
+def counted(sharp: float, k: float = np.inf) -> Iterator[tuple[float, float]]:
     """(n, weight) for sums over n: one by one, later panels of eight Gauss-Legendre points.
 
-    ``sharp`` is the relative width, in n, of what the terms do; panels begin where they gain. Midpoint Euler-Maclaurin:
-    a sum from N on is the integral from N - 1/2 plus f'/24 - 7 f'''/5760 + 31 f'''''/967680 there.
+    ``sharp`` is the relative width, in n, of what the terms do, or 1 / sqrt(n ``k``) if that is more; panels begin
+    where they gain. Midpoint Euler-Maclaurin: a sum from N on is the integral from N - 1/2 plus f'/24 - 7 f'''/5760 +
+    31 f'''''/967680 there.
     """
     share = min(0.125, 0.5 * sharp)  # of n: half a panel
     many = max(_MANY, int(np.ceil(4.0 / share)))
@@ -314,8 +300,8 @@ def counted(sharp: float, most: float = _MOST) -> Iterator[tuple[float, float]]:
     basis = np.linalg.inv(np.polynomial.legendre.legvander(x, 7))
     slopes = [np.polynomial.legendre.legval(-1.0, np.polynomial.legendre.legder(basis, m)) for m in (1, 3, 5)]
     low = many + 0.5
-    while low < most:
-        half = low * share
+    while low < _MOST:
+        half = low * max(share, min(0.5, share * low / many, 0.5 / float(np.sqrt(low * k))))
         weights = weight * half
         if low == many + 0.5:
             corrections = (slopes[0] / 24 / half, -slopes[1] * 7 / 5760 / half**3, slopes[2] * 31 / 967680 / half**5)
@@ -323,23 +309,3 @@ def counted(sharp: float, most: float = _MOST) -> Iterator[tuple[float, float]]:
         for z, w in zip(x, weights, strict=True):
             yield low + half * (z + 1), float(w)
         low += 2 * half
-
-
-def pairs_ahead(o: Outlook, size: int, horizon: float, delta: float, precision: Precision) -> Floats:
-    """E[sum over i != j of d_i d_j] of each customer, given that she is there."""
-    sums, means = np.zeros(size), np.zeros(size)
-    width = np.sqrt(1 / (_MANY * o.p.k) + 1 / o.p.a)
-    kind = np.minimum(np.ceil(np.log2(np.maximum(0.5 / width, 1.0))), 12)
-    # The sharpest first: they end soonest, and the others need only be exact against them.
-    for each in np.unique(kind)[::-1]:
-        left = o.take(np.flatnonzero(kind == each))
-        for n, weight in counted(0.5 * 0.5**each):
-            first, before = (part * left.share for part in arrival(left, n, horizon, delta, precision, True)[::2])
-            means += np.bincount(left.p.row, weight * first, size)
-            sums += np.bincount(left.p.row, weight * before, size)
-            rest = np.maximum(first * means[left.p.row], before * means[left.p.row]) * max(n, 4.0)
-            going = rest > precision.rest * np.minimum(left.p.a, 1.0) * (sums * means + means**2)[left.p.row]
-            if not np.any(going):
-                break
-            left = left.take(going)
-    return 2 * sums

@@ -10,16 +10,24 @@ one variable. It is tabulated for each pair of k and a, which customers with as 
     K(g) = c(g) + c(h) C(..h - g..) - \int_0^{h - g} c'(g + v) C(..v..) dv
 
 so that what is integrated over v is smooth and rises; Gauss-Legendre does it.
+
+Of pairs of purchases, the n-th later one at v is the second. The i-th before it is at v B with B ~ beta(i k, (n - i) k)
+whatever her rate, and e^(-delta v B) a Poisson mixture: e^(-delta v) times the sum of (delta v)^m (1 - B)^m / m!. So
+
+    \int_0^{h - g} c(g + v) e^{-delta (g + v)} \sum_m (delta v)^m / m! dC_m(..v..)
+
+where C_m weighs the n-th purchase by the sum over i of E[(1 - B)^m]. All terms are positive, and no table hangs on the
+discount or the horizon.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln
+from scipy.special import betaln, gammainc
 
 from retention._kernels.gammagaps import softplus
-from retention._kernels.paretoggg_ahead import Outlook, Precision, counted, quintic, windows
+from retention._kernels.paretoggg_ahead import Outlook, Precision, among, counted, quintic, windows
 from retention._kernels.paretoggg_silence import lines, sigmoid
 from retention._kernels.quadrature import legendre
 
@@ -30,7 +38,9 @@ Where = NDArray[np.intp]
 
 _WIDE = 1.5  # the grid is even in ln y within about this distance of its middle
 _BLOCK = 16_384  # nodes at a time
-_SLIGHT = 1e-5  # a pair's share from which it is worth the finer rules
+_SHARP = 5.0  # log2 of how narrow, against n, the terms of a sum may be for the panels over n
+_STRIDE, _BELL = 1.3, 26  # strides in a bell's width, and in all of it
+_TERMS = 20
 
 
 class _Renewals(NamedTuple):
@@ -45,19 +55,19 @@ class _Renewals(NamedTuple):
     pieces: Floats
 
     def __call__(self, which: Where, log_y: Floats) -> Floats:
+        """(.., sums): each sum's C."""
         col = which.reshape(-1, *[1] * (log_y.ndim - 1))
         where = (np.arcsinh((log_y - self.middle[col]) / _WIDE) - self.low[col]) / self.cell[col]
         at = np.clip(where, 0.0, self.last[col])
         i = np.minimum(at.astype(np.intp), self.last[col] - 1)
-        at -= i
+        at = (at - i)[..., None]
         c = self.pieces[self.offset[col] + i]
-        out = c[..., 5]
+        out = c[..., 5, :]
         for j in (4, 3, 2, 1, 0):
-            out = out * at + c[..., j]
-        short = np.minimum(where, 0.0)
-        if np.any(short < 0):
+            out = out * at + c[..., j, :]
+        if np.any(where < 0):
             edge = self.middle + _WIDE * np.sinh(self.low)
-            out += np.where(short < 0, self.slope[col] * (log_y - edge[col]), 0.0)
+            out += np.where(where < 0, self.slope[col] * (log_y - edge[col]), 0.0)[..., None]
         return np.asarray(np.exp(out))
 
 
@@ -66,19 +76,20 @@ def _bumps(k: Floats, a: Floats) -> Floats:
     return np.asarray(2 / (1 / k + np.sqrt(1 / k**2 + 4 / a)))
 
 
-def _renewals(k: Floats, a: Floats, most: Floats, share: Floats, precision: Precision) -> _Renewals:
+def _renewals(k: Floats, a: Floats, most: Floats, share: Floats, orders: int, precision: Precision) -> _Renewals:
     """The tables of the pairs (k, a), up to y = ``most``; coarser where no customer's ``share`` is worth the work."""
     middle = np.log(k / a)
     begin = middle - 3 - np.minimum(34 / k, 9 / np.sqrt(k) + 34 / k)
     low = np.arcsinh((begin - middle) / _WIDE)
     high = np.maximum(np.arcsinh((np.log(most) - middle) / _WIDE), low + 0.5)
-    cell = precision.cell * np.where(share < _SLIGHT, 2.0, 1.2) / np.maximum(1.0, 0.9 * _bumps(k, a))
+    cell = precision.cell * np.where(share < precision.slight, 2.0, 1.2) / np.maximum(1.0, 0.9 * _bumps(k, a))
+    cell /= np.maximum((np.log(most) - middle) / 6, 1.0)  # they are longer and longer to the right
     last = np.ceil((high - low) / cell).astype(np.intp) + 1
     offset = np.concatenate([[0], np.cumsum(last)])[:-1]
-    pieces = np.zeros((int(last.sum()), 6))
+    pieces = np.zeros((int(last.sum()), 6, 1 + orders))
     # Far out the moments of the n-th purchase differ by her rate alone: panels over n are at most that wide.
-    kind = np.minimum(np.ceil(np.log2(np.maximum(0.5 * np.sqrt(a), 1.0))), 12)
-    order = np.lexsort((k, share < _SLIGHT, kind))
+    kind = np.minimum(np.ceil(np.log2(np.maximum(0.5 * np.sqrt(a), 1.0))), _SHARP)
+    order = np.lexsort((k, share < precision.slight, kind))
     start = 0
     while start < len(order):
         many = max(1, _BLOCK // int(last[order[start]]))
@@ -89,51 +100,82 @@ def _renewals(k: Floats, a: Floats, most: Floats, share: Floats, precision: Prec
         step = np.minimum(np.arange(int(last[some].max()) + 1), last[some][:, None])
         edge = low[some][:, None] + cell[some][:, None] * step
         made = _table(
-            k[some][:, None], a[some][:, None], middle[some][:, None], edge, cell[some][:, None], float(kind[some[0]])
-        )
+            k[some][:, None], a[some][:, None], middle[some][:, None], edge, cell[some][:, None], float(kind[some[0]]),
+            orders,
+        )  # fmt: skip
         for i, one in enumerate(some):
             pieces[offset[one] : offset[one] + last[one]] = made[i, : last[one]]
     return _Renewals(middle, low, cell, last, offset, k, pieces)
 
 
-def _table(k: Floats, a: Floats, middle: Floats, edge: Floats, cell: Floats, kind: float) -> Floats:
+def _table(k: Floats, a: Floats, middle: Floats, edge: Floats, cell: Floats, kind: float, orders: int) -> Floats:
     """Quintic pieces of ln C: sums over n of its density by ln y, integrated by their values and three slopes."""
     ell = middle + _WIDE * np.sinh(edge)
     w, u = sigmoid(ell), sigmoid(-ell)
-    S, S1, S2, S3 = _powers(k, a, ell, kind)
-    # d/d(ln y) of a term's logarithm is nk u - a w; its own slope is -(nk + a) w u.
-    p, out = w * u, a * w
-    F, F1 = S, u * S1 - out * S
-    F2 = u**2 * S2 - (2 * a + 1) * p * S1 + (out**2 - a * p) * S
-    F3 = u**3 * S3 - 3 * u**2 * (out + w) * S2
-    F3 += p * (3 * a * out - 3 * a * (u - w) - (u - w)) * S1 + (a * p * (3 * out - (u - w)) - out**3) * S
+    F, F1, X2, X3 = _powers(k, a, ell, kind, orders)
+    # d/d(ln y) of a term's logarithm is X = nk u - a w; its own slope is -w (X + a), and that one's (u - w) times it.
+    F2 = X2 - w * (F1 + a * F)
+    F3 = X3 - 3 * w * (X2 + a * F1) - (u - w) * w * (F1 + a * F)
     one, two, cell2 = _WIDE * np.cosh(edge) * cell, _WIDE * np.sinh(edge) * cell**2, cell**2
     f = F * one
     f1 = F1 * one**2 + F * two
     f2 = F2 * one**3 + 3 * F1 * one * two + F * one * cell2
     f3 = F3 * one**4 + 6 * F2 * one**2 * two + F1 * (3 * two**2 + 4 * one**2 * cell2) + F * two * cell2
-    mass = (f[:, :-1] + f[:, 1:]) / 2 - np.diff(f1) * (3 / 28) + (f2[:, :-1] + f2[:, 1:]) / 84 - np.diff(f3) / 1680
+    mass = (f[..., :-1] + f[..., 1:]) / 2 - np.diff(f1) * (3 / 28) + (f2[..., :-1] + f2[..., 1:]) / 84
+    mass -= np.diff(f3) / 1680
     # Left of the table only the first purchase is there, and its density falls like y^k.
-    C = F[:, :1] / k + np.concatenate([np.zeros_like(F[:, :1]), np.cumsum(mass, axis=1)], axis=1)
+    C = np.cumsum(np.concatenate([F[..., :1] / k, mass], axis=-1), axis=-1)
     C = np.maximum(C, 1e-140)
     slope = f / C
-    return quintic(np.log(C), slope, f1 / C - slope**2)
+    made = quintic(np.log(C), slope, f1 / C - slope**2)
+    return np.asarray(np.moveaxis(made, 0, -1))
 
 
-def _powers(k: Floats, a: Floats, ell: Floats, kind: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sums over n of w^(nk) (1 - w)^a / B(nk, a) times 1, nk, (nk)^2 and (nk)^3, w = y / (1 + y)."""
+def _powers(k: Floats, a: Floats, ell: Floats, kind: float, orders: int) -> Floats:
+    """(4, sums, .., ..): sums over n of T = w^(nk) (1 - w)^a / B(nk, a), w = y / (1 + y), times 1, X, X^2 and X^3 with
+    X = nk (1 - w) - a w; plain, and weighed by each of the ``_weights`` of n."""
+    due = a * np.exp(ell)  # the nk that matters most
+    if kind < _SHARP:
+        return _one_by_one(k, a, ell, 0.5**kind, orders)
+    many = 8.0**2 + 4 * orders
+    near = int(np.sum(due <= many, axis=1).max())
+    out = np.zeros((4, 1 + orders, *ell.shape))
+    if near:
+        out[..., :near] = _one_by_one(k, a, ell[:, :near], 0.25 * 8 / np.sqrt(many), orders)
+    row, column = np.nonzero(due > many)
+    heavier = [_heavier(each, many, orders) for each in k[:, 0]] if orders else []
+    due = due[row, column]
+    sd = np.sqrt(due + due**2 / a[row, 0])
+    # Between whole n the weights hold from there on where Gauss's rule has all its points.
+    wide = (sd > _STRIDE * k[row, 0]) & (due - 8.5 * sd > k[row, 0] * (0.5 * orders + 2))
+    terms = np.where(wide, _BELL, np.ceil(19 * sd / k[row, 0] + 2))
+    least = 0
+    for most in (3, 8, _BELL, 64, int(terms.max(initial=1))):
+        same = np.flatnonzero((terms > least) & (terms <= most))
+        least = max(least, most)
+        for start in range(0, len(same), max(_BLOCK // most, 1)):
+            some = same[start : start + max(_BLOCK // most, 1)]
+            i = row[some]
+            out[:, :, i, column[some]] = _around(k[i, 0], a[i, 0], due[some], wide[some], most, i, heavier)
+    return out
+
+
+def _one_by_one(k: Floats, a: Floats, ell: Floats, sharp: float, orders: int) -> Floats:
+    """``_powers`` from all n, in panels where the terms change little from one to the next."""
     log_w, fall = -softplus(-ell), a * softplus(ell)
-    S, S1, S2, S3, term, more = (np.zeros_like(ell) for _ in range(6))
+    S = np.zeros((len(k), 4 * (1 + orders), ell.shape[1]))
     # From one n to the next the terms grow by w^k and a number: a product, begun afresh before any of it is lost.
     by = betaln(k, a) - betaln(2 * k, a)
     growth = float(np.max(np.where(by < 600, by + k * log_w[:, -1:], by)))
     again, q, before, front = int(np.clip(300 / max(growth, 1.0), 1, 24)), np.exp(k * log_w), 0.0, np.zeros_like(k)
     reach = a * np.exp(ell[:, -1:])
-    for i, (n, weight) in enumerate(counted(0.5**kind)):
+    terms, weights, held = np.zeros((len(k), 4, ell.shape[1])), np.zeros((len(k), S.shape[1], 4)), 0
+    for i, (n, weight) in enumerate(counted(sharp, float(k.max()))):
         nk = n * k
         front, last = betaln(nk, a), front
+        term = terms[:, held]
         if n == before + 1 and i % again:
-            term *= q
+            np.multiply(terms[:, held - 1], q, out=term)
             term *= np.exp(last - front)
         else:
             np.multiply(nk, log_w, out=term)
@@ -141,47 +183,141 @@ def _powers(k: Floats, a: Floats, ell: Floats, kind: float) -> tuple[Floats, Flo
             term -= front
             np.exp(term, out=term)
         before = n
-        part = term if weight == 1 else np.multiply(term, weight, out=more)
-        S += part
-        np.multiply(part, nk, out=more)
-        S1 += more
-        more *= nk
-        S2 += more
-        more *= nk
-        S3 += more
-        if (n < 4 or i % 4 == 0) and np.all(nk > reach) and np.all(term * max(n, 4.0) < 1e-13 * S):
-            break
-    return S, S1, S2, S3
+        each = weight * _weights(n, k, orders)
+        weights[:, :, held] = (each[:, None, :] * nk[:, :, None] ** np.arange(4)[:, None]).reshape(len(k), -1)
+        held += 1
+        if n < 4 or held == 4:
+            S += np.matmul(weights[:, :, :held], terms[:, :held])
+            if np.all(nk > reach) and np.all(term * max(n, 4.0) < 1e-13 * S[:, 0]):
+                break
+            terms[:, 3], held = term, 0
+    S0, S1, S2, S3 = np.moveaxis(S.reshape(len(k), 4, 1 + orders, -1), 0, 2)
+    u, out = sigmoid(-ell), a * sigmoid(ell)
+    X2 = u * (u * S2 - 2 * out * S1) + out**2 * S0
+    return np.stack([S0, u * S1 - out * S0, X2, u**2 * (u * S3 - 3 * out * S2) + out**2 * (3 * u * S1 - out * S0)])
+
+
+def _around(
+    k: Floats, a: Floats, due: Floats, wide: NDArray[np.bool_], terms: int, row: Where, heavier: list["_Heavier"]
+) -> Floats:
+    """``_powers`` at flat nodes from the nk around the one that is ``due``, where they are many and so is a: a bell of
+    known width, summed over whole n where that is narrow and in strides of it where it is ``wide``.
+
+    The gamma functions by Stirling: their logarithms alone would lose the digits of a sum of millions.
+    """
+    sd = np.sqrt(due + due**2 / a)
+    first = np.maximum(np.ceil((due - 8.5 * sd) / k), 1.0)
+    n = first[:, None] + np.arange(terms)
+    strides = (np.arange(terms) - 11.0) * (sd / _STRIDE)[:, None]
+    shift = np.where(wide[:, None], strides, n * k[:, None] - due[:, None])
+    weight = np.where(wide, sd / (_STRIDE * k), 1.0)
+    k, a, due = k[:, None], a[:, None], due[:, None]
+    nk = np.maximum(due + shift, 1.0)
+    shift = nk - due
+    away = nk * np.log1p(shift / due) - (nk + a) * np.log1p(shift / (due + a))
+    log_T = 0.5 * np.log(nk * a / (2 * np.pi * (nk + a))) - away + _stirling(nk + a) - _stirling(nk) - _stirling(a)
+    T = np.exp(log_T) * weight[:, None]
+    X = shift * a / (due + a)
+    powers = T * X ** np.arange(4)[:, None, None]
+    plain = powers.sum(axis=-1)
+    if not heavier:
+        return np.asarray(plain[:, None])
+    out = np.zeros((4, 1 + heavier[0].coefficients.shape[1], len(row)))
+    out[:, 0] = plain
+    for one in np.unique(row):
+        same = row == one
+        out[:, 1:, same] = np.einsum("pnj,njm->pmn", powers[:, same], heavier[one](nk[same] / k[same]))
+    return out
+
+
+def _stirling(z: Floats) -> Floats:
+    """What Stirling's formula leaves of ln gamma(z)."""
+    y = 1 / (z * z)
+    return np.asarray((1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y / 1188)))) / z)
+
+
+class _Heavier(NamedTuple):
+    """The ``_weights`` of one k by n: as they are for the first few, later by Chebyshev's polynomials in 1 / n."""
+
+    few: Floats
+    least: float
+    coefficients: Floats
+
+    def __call__(self, n: Floats) -> Floats:
+        x = 2 * self.least / np.maximum(n, self.least) - 1
+        out = np.moveaxis(np.polynomial.chebyshev.chebval(x, self.coefficients), 0, -1) * n[..., None]
+        early = n < self.least
+        if len(self.few) and np.any(early):
+            out[early] = self.few[np.rint(n[early]).astype(np.intp)]
+        return np.asarray(out)
+
+
+def _heavier(k: float, many: float, orders: int) -> _Heavier:
+    """For nk around ``many`` or above: where n is not whole, k is small, and n before ``least`` of no weight."""
+
+    def at(n: float) -> Floats:
+        return _weights(n, np.full((1, 1), k), orders)[0, 1:]
+
+    least = max(0.5 * orders + 2.0, 0.2 * many / k)
+    few = [at(max(n, 1.0)) for n in np.arange(np.ceil(least) + 1)] if k > 0.3 else []
+    x = np.cos(np.pi * (np.arange(_TERMS) + 0.5) / _TERMS)
+    values = [at(n) / n for n in 2 * least / (x + 1)]
+    return _Heavier(np.array(few), least, np.polynomial.chebyshev.chebfit(x, np.array(values), _TERMS - 1))
+
+
+def _weights(n: float, k: Floats, orders: int) -> Floats:
+    """1, and the sums over j = 1 .. n of E[B^m] for m = 0, 1, .. with B ~ beta(j k, (n - j) k): one row a k.
+
+    They are polynomials in n, summed by Gauss's rule for sums, and so defined for any n.
+    """
+    out = np.ones((len(k), 1 + orders))
+    if orders:
+        share, weight = among(n, orders // 2 + 1)
+        j = share * n + 1
+        m = np.arange(orders - 1)[:, None]
+        power = np.cumprod((j * k[..., None] + m) / (n * k[..., None] + m), axis=1)
+        out[:, 1], out[:, 2:] = n, np.einsum("imj,j->im", power, weight)
+    return out
+
+
+def _orders(folds: float, rest: float) -> int:
+    """How many terms of a Poisson distribution of that mean leave no more than ``rest``."""
+    n = 1
+    while gammainc(n, folds) > rest:
+        n += 1
+    return n
 
 
 def means(
     o: Outlook, horizon: float, delta: float, precision: Precision, second: bool
-) -> tuple[Floats, Floats, Floats]:
-    """(E[sum of d_i], E[sum of d_i^2], P(any)) in the horizon for each pair, given that she is there."""
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """(E[sum of d_i], E[sum of d_i^2], E[sum over i != j of d_i d_j], P(any)) in the horizon for each pair of customer
+    and k, given that she is there."""
     p, later = o.p, o.p.beta + o.T
     n = len(later)
-    mean, squares, some_time = np.zeros(n), np.zeros(n), np.zeros(n)
+    mean, squares, both, some_time = (np.zeros(n) for _ in range(4))
+    orders = _orders(min(delta * horizon, -np.log(precision.rest)), precision.rest) if second else 0
     (k, a), which = np.unique(np.stack([p.k, p.a]), axis=1, return_inverse=True)
     which = which.ravel()
     most = np.zeros(len(k))
     np.maximum.at(most, which, p.k * horizon / (p.A + p.k * p.H))
     share = np.zeros(len(k))
     np.maximum.at(share, which, o.share)
-    table = _renewals(k, a + k, most, share, precision)
-    left, right, low, high, bend = windows(o, 1.0, horizon, 0.0)
+    table = _renewals(k, a + k, most, share, orders, precision)
+    left, right, low, high, bend = windows(o, 1.0, horizon)
     front = betaln(p.k, p.a) + o.silent
     log_rate = np.log(p.k) - np.log(p.A)
     with np.errstate(divide="ignore"):
         log_H = np.log(p.H)
     end = np.log(horizon)
     folds = p.s * np.log1p(horizon / later) + 2 * delta * horizon
-    slight = o.share < _SLIGHT
+    slight = o.share < precision.slight
     size = np.where(slight, 0.6, 1.0) * precision.nodes + 1.2 * np.minimum(folds, 60) + 2 * np.log1p(horizon / later)
     # The steps of C, one at each purchase due, can be told apart while there are few; the first is the steepest.
     periods, bumps, steep = p.a * horizon / (p.A + p.k * p.H), _bumps(p.k, p.a), np.sqrt(p.k * p.a / (p.k + p.a))
     power = np.maximum(5.0 / (1 + p.k), 1.25 + 0.6 * np.log(np.clip(periods / np.maximum(bumps, 1.0), 1.0, 1e3)))
     visible = np.maximum(np.minimum(bumps, periods), 0.6 * steep * np.minimum(1.0, periods))
-    size += 3.6 * visible * np.clip(1 + 0.1 * np.log(folds), 0.0, 1.0)
+    size += 3.6 * visible * (np.clip(1 + 0.1 * np.log(folds), 0.0, 1.0) + 0.15 * np.log(np.maximum(folds, 1.0)))
     size = 8 * np.ceil(np.minimum(size, 400.0) / 8).astype(np.intp)
     for each in np.unique(2 * size + slight):
         x, weight = legendre(int(each) // 2)
@@ -189,7 +325,7 @@ def means(
         same = np.flatnonzero(2 * size + slight == each)
         of = (left[same], right[same], low[same], high[same], bend[same])
         step = max(precision.step, 0.55) if each % 2 else precision.step
-        for sub, zeta, w in lines(*of, step, _BLOCK // len(x)):
+        for sub, zeta, w in lines(*of, step, _BLOCK // len(x) // (1 + orders) + 1):
             some = same[sub]
             kk, s, at = p.k[some][:, None], p.s[some][:, None], later[some][:, None]
             short = softplus(-zeta)
@@ -197,8 +333,8 @@ def means(
             g = np.exp(u)
             log_S = np.logaddexp(log_H[some][:, None], u)
             log_y = log_rate[some][:, None] + log_S
-            log_f = kk * log_y - (kk + p.a[some][:, None]) * softplus(log_y) - front[some][:, None] + u - log_S
-            f = w * np.exp(log_f - short - zeta)
+            log_f = kk * log_y - (kk + p.a[some][:, None]) * softplus(log_y) - front[some][:, None] + (u - log_S)
+            f = w * np.exp(log_f - softplus(zeta))
             room = np.exp(end - softplus(zeta))  # horizon - g
             scale = np.log(kk) - np.log(p.A[some][:, None] + kk * (p.H[some][:, None] + g))
             stay = np.exp(-s * np.log1p(g / at))
@@ -208,15 +344,28 @@ def means(
             bent = power[some][:, None, None]
             v = room[:, :, None] * x**bent
             C = table(which[some], scale[:, :, None] + np.log(np.maximum(v, 1e-300)))
-            C *= weight * bent * x ** (bent - 1) * room[:, :, None]
-            v += g[:, :, None]
+            C *= (weight * bent * x ** (bent - 1) * room[:, :, None])[..., None]
+            beyond = g[:, :, None] + v
             there = at[:, :, None]
-            gone = np.exp(-s[:, :, None] * np.log1p(v / there))
-            hazard = s[:, :, None] / (there + v)
+            gone = np.exp(-s[:, :, None] * np.log1p(beyond / there))
+            hazard = s[:, :, None] / (there + beyond)
             leave = np.exp(-p.s[some] * np.log1p(horizon / later[some]))[:, None]
             for rate, out in ((delta, mean), (2 * delta, squares))[: 2 if second and delta > 0 else 1]:
-                falls = gone * (hazard + rate) * np.exp(-rate * v) if rate > 0 else gone * hazard
-                K = stay * np.exp(-rate * g) + leave * np.exp(-rate * horizon) * last
-                K += np.einsum("njm,njm->nj", falls, C)
+                falls = gone * (hazard + rate) * np.exp(-rate * beyond) if rate > 0 else gone * hazard
+                K = stay * np.exp(-rate * g) + leave * np.exp(-rate * horizon) * last[..., 0]
+                K += np.einsum("njm,njm->nj", falls, C[..., 0])
                 out[some] = np.einsum("nj,nj->n", f, K)
-    return mean, mean if delta == 0 else squares, some_time
+            if second:
+                # Given the last of N later purchases at v, the discounts of all before it are e^(-delta v B): a Poisson
+                # mixture of the powers of 1 - B.
+                twice = np.exp(-2 * delta * beyond) * gone
+                lasts, kept = leave * np.exp(-2 * delta * horizon), (hazard + 2 * delta) * twice
+                K = np.zeros_like(g)
+                for m in range(orders):
+                    K += lasts * last[..., 1 + m] + np.einsum("njm,njm->nj", kept, C[..., 1 + m])
+                    if m:
+                        K -= delta * np.einsum("njm,njm->nj", twice, C[..., 1 + m])
+                        twice = twice * (delta * v) / m
+                    lasts, kept = lasts * (delta * room) / (m + 1), kept * (delta * v) / (m + 1)
+                both[some] = 2 * np.einsum("nj,nj->n", f, K)
+    return mean, mean if delta == 0 else squares, both, some_time
