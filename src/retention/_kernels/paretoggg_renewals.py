@@ -146,8 +146,8 @@ def _powers(k: Floats, a: Floats, ell: Floats, kind: float, orders: int) -> Floa
     heavier = [_heavier(each, many, orders) for each in k[:, 0]] if orders else []
     due = due[row, column]
     sd = np.sqrt(due + due**2 / a[row, 0])
-    # Between whole n the weights hold from there on where Gauss's rule has all its points.
-    wide = (sd > _STRIDE * k[row, 0]) & (due - 8.5 * sd > k[row, 0] * (0.5 * orders + 2))
+    # Between whole n the weights hold from there on where Gauss's rule has all its points. At nk = 1 nothing is left.
+    wide = (sd > _STRIDE * k[row, 0]) & (np.maximum(due - 8.5 * sd, 1.0) > k[row, 0] * (0.5 * orders + 2))
     terms = np.where(wide, _BELL, np.ceil(19 * sd / k[row, 0] + 2))
     least = 0
     for most in (3, 8, _BELL, 64, int(terms.max(initial=1))):
