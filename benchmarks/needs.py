@@ -61,9 +61,10 @@ def told(name: str, log: TransactionLog, cutoffs: list[str]) -> None:
             f"difference {row['low']:+.1%} to {row['high']:+.1%}   {row['verdict']}"
         )
     for row in (tried.reminders.row(i) for i in range(len(tried.reminders))):
-        print(
-            f"reminders by {row['rule']:16} {row['reminders']:6,}, near the need {row['near']:6.1%}   {row['verdict']}"
-        )
+        if row["reminders"]:
+            bounds = f"{row['ahead_low']:+.1%} to {row['ahead_high']:+.1%}"
+            ahead = f"need-timed ahead by {bounds}   {row['verdict']}" if row["verdict"] else ""
+            print(f"reminders by {row['rule']:16} {row['reminders']:6,}, near the need {row['near']:6.1%}   {ahead}")
     print(f"within two weeks promised {tried.due_expected:,.0f}, came {tried.due_actual:,.0f}")
 
 

@@ -61,6 +61,27 @@ def test_nothing_breaks_anywhere():
     assert np.all((alive >= 0) & (alive <= 1) & (later >= 0) & (later <= alive))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_no_forecast_breaks_anywhere(part):
+    """Half of the 420 points, each with a horizon of 0.1 to 10,000, half discounted: finite and within bounds."""
+    for i, case in list(enumerate(TRUTH["extreme"]))[part::4]:
+        rng = np.random.default_rng(i)
+        horizon = 10.0 ** rng.uniform(-1, 4)
+        delta = float(rng.choice([0.0, 10.0 ** rng.uniform(-5, -1)]))
+        params, one = case["point"][:6], rows(case["point"][6:])
+        told = np.array(KERNEL.forecast(params, one, horizon, delta, second=True))[:, 0]
+        mean, squares, pairs, some = told
+        assert np.all(np.isfinite(told) & (told >= 0)), case["point"]
+        assert some <= KERNEL.p_alive(params, one)[0] * (1 + 1e-12), case["point"]
+        assert squares <= mean * (1 + 1e-9), case["point"]
+        if delta == 0:
+            assert mean == squares, case["point"]
+            assert mean >= some * (1 - 1e-6), case["point"]
+            # Jensen: E[N^2] is at least E[N]^2 / P(any)
+            assert mean + pairs >= mean**2 / max(some, 1e-300) * (1 - 1e-6) or mean < 1e-250, case["point"]
+
+
 def test_derivatives_are_those_of_the_definition():
     """Central differences of the definition at fifty digits."""
     for case in TRUTH["derivatives"]:

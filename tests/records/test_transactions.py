@@ -94,6 +94,22 @@ def test_adding_logs_adds_lines_money_and_accounts():
     assert both.until(dt.date(2011, 1, 1)).revenue.total() == Decimal("1.5")
 
 
+def test_the_fingerprint_sees_what_was_bought_and_how_much():
+    def log(**other):
+        given = {"category": ["tea", "tea"], "channel": ["web", "web"], "quantity": [1.0, 2.0]} | other
+        return TransactionLog.from_arrays(
+            customer_id=["a", "b"], at=np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"),
+            revenue=[1.0, 2.0], **given,
+        )  # fmt: skip
+
+    prints = [
+        one.fingerprint()
+        for one in (log(), log(category=["tea", "soap"]), log(channel=["web", "shop"]), log(quantity=[1.0, 3.0]))
+    ]
+    assert len(set(prints)) == 4
+    assert log().fingerprint() == prints[0]
+
+
 def test_the_fingerprint_is_of_the_lines_and_nothing_else():
     def log(money):
         return TransactionLog.from_arrays(customer_id=["a"], at=["2011-01-01"], revenue=[money], margin=1.0)

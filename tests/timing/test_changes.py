@@ -8,6 +8,7 @@ import math
 import runpy
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
@@ -71,6 +72,16 @@ def shop(seed, *, shape=3.0, customers=40, years=2.5, weekday=False, change=None
 
 def end_of(log):
     return str(log.day.max())
+
+
+def test_a_change_is_as_loud_before_1970_as_after():
+    """Days are counted from no date in particular: half a century earlier the same alarms are raised."""
+    log = shop(3, change={"gap": 3.0}, at=500)
+    early = attrs.evolve(log, at=log.at - np.timedelta64(60 * 365, "D"))
+    now, then = (change_alerts(one, as_of=end_of(one), false_alarms_per_year=0.05) for one in (log, early))
+    assert len(now) > 3
+    assert len(then) == len(now)
+    assert (then.customer_id == now.customer_id).all()
 
 
 def raised(logs, **options):

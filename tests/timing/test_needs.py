@@ -1,6 +1,7 @@
 """What she needs next, and when: planted needs are found, luck is not taken for a need, and the clock is hers."""
 
 import datetime as dt
+import math
 from functools import cache
 
 import attrs
@@ -281,7 +282,7 @@ def test_bad_input_is_one_clear_error():
     log = _world().log
     with pytest.raises(ConfigError, match="without categories"):
         next_needs(attrs.evolve(log, categories=None), as_of=CUT)
-    with pytest.raises(ConfigError, match="without categories up to 2001"):
+    with pytest.raises(ConfigError, match="named category up to 2001"):
         category_clocks(log, as_of="2001-01-01")
     for wrong in ({"days": 0}, {"window": (0.8, 0.2)}, {"window": (0.5,)}, {"sure": 1.0}, {"interval": 2}):
         with pytest.raises(ConfigError):
@@ -536,6 +537,46 @@ def test_what_is_shown_says_the_counts():
     assert f"{len(needs):,} of" in repr(needs)
     assert "with a replenishment cycle" in repr(needs.clocks)
     assert "against" in repr(backtest_needs(_world().log, cutoffs=[CUT]))
+
+
+def test_some_needs_have_the_next_categories_of_their_customers_and_no_others():
+    needs = _needs()
+    some = needs.take(needs.is_open)
+    assert 0 < len(some) < len(needs)
+    assert set(some.top(1).customer_id.tolist()) == set(some.customer_id.tolist())
+
+
+def test_what_nobody_bought_twice_has_no_cycle():
+    """An invoice line as the category: a clock of all gaps there is none, and no window is made up."""
+    rng = np.random.default_rng(8)
+    days = np.sort(rng.integers(0, 700, 400))
+    log = TransactionLog.from_arrays(
+        customer_id=[f"c{i}" for i in rng.integers(0, 40, 400)],
+        at=np.datetime64("2019-01-01") + days,
+        revenue=np.ones(400),
+        category=[f"line {i}" for i in range(400)],
+    )
+    assert not next_needs(log, as_of="2020-12-31").has_cycle.any()
+
+
+def test_a_handful_of_customers_proves_nothing():
+    """Fewer than twenty say nothing of amounts, fewer than ten nothing of a rule."""
+    world = Pantry(customers=5, seed=2).simulate()
+    assert math.isinf(category_clocks(world.log, as_of=CUT).elasticity_error)
+    assert set(backtest_needs(world.log, cutoffs=[CUT]).next.verdict.tolist()) == {"too few"}
+
+
+def test_clocks_of_a_later_day_are_refused():
+    world = _world()
+    later = category_clocks(world.log, as_of=world.as_of)
+    with pytest.raises(ConfigError, match="on the day of the needs or before"):
+        next_needs(world.log, as_of=CUT, clocks=later)
+
+
+@pytest.mark.parametrize("wrong", [{"days": "x"}, {"window": 0.5}, {"sure": "a"}, {"clocks": 3}, {"window": (0.1,)}])
+def test_odd_arguments_of_needs_are_one_clear_error(wrong):
+    with pytest.raises(ConfigError):
+        next_needs(_world().log, as_of=CUT, **wrong)
 
 
 # --- real shops

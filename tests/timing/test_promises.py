@@ -81,3 +81,18 @@ def test_what_cannot_be_judged_is_one_clear_error(given_):
     asked = {"customer": ["a"], "promised_at": ["2024-03-10"], "delivered_at": [None], "as_of": "2024-03-15"} | given_
     with pytest.raises(ConfigError, match="promises"):
         expectation_ledger(**asked)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"customer": [float("nan")]},
+        {"promised_at": [20240101]},
+        {"promised_at": ["2024-01-01T10:00+02:00"]},
+        {"by": ["day"]},
+    ],
+)
+def test_missing_names_numbers_for_dates_and_zones_are_refused(odd):
+    given_ = {"customer": ["a"], "promised_at": ["2024-01-01"], "delivered_at": [None], "as_of": "2024-02-01"} | odd
+    with pytest.raises(ConfigError):
+        expectation_ledger(**given_)

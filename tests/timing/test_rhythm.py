@@ -136,6 +136,10 @@ def test_poisson_seen_in_whole_days_varies_as_a_simulation_says():
     for mean in (3.0, 20.0):
         days = np.ceil(rng.exponential(mean, 1_000_000))
         assert wholedays.log_variance(1.0, days.mean()) == pytest.approx(np.log(days).var(), rel=0.01)
+    burst = np.ceil(rng.gamma(0.2, 300 / 0.2, 1_000_000))
+    assert wholedays.log_variance(0.2, burst.mean()) == pytest.approx(np.log(burst).var(), rel=0.01), "a heavy tail"
+    near = wholedays.shape_of(np.array([3.0, 3.0]), np.array([99.9, 100.1]))
+    assert near[1] == pytest.approx(near[0], rel=1e-2), "no step at any mean"
     assert wholedays.log_variance(1.0, np.inf) == pytest.approx(np.pi**2 / 6)
     assert wholedays.log_variance(1.0, 1.0) == 0.0
 

@@ -54,6 +54,7 @@ FIRST = np.array([0.0, 1.0, 1.0, 0.5, 0.0, 0.0])
 """The weights b before anything is learned."""
 
 _TINY = 1e-9
+_LEAST = 20  # customers whose spread is an error
 _MOST_ROWS = 30_000
 
 
@@ -102,7 +103,8 @@ def elasticity(customer: Ints, category: Ints, day: Ints, quantity: Floats) -> t
     """By how many per cent a gap is longer after one per cent more was bought, its error, and log quantities.
 
     Within groups of two gaps or more, so that who always buys much tells nothing; the error counts customers, not
-    lines. Log quantities are against the group's own mean, of all its purchases.
+    lines, and is infinite for fewer than twenty of them. Log quantities are against the group's own mean, of all its
+    purchases.
     """
     n = len(day)
     if not n:
@@ -124,7 +126,10 @@ def elasticity(customer: Ints, category: Ints, day: Ints, quantity: Floats) -> t
         return 0.0, np.inf, amount
     slope = float(np.sum(x * y)) / spread
     scores = np.bincount(customer[rows], x * (y - slope * x))
-    return slope, float(np.sqrt(np.sum(scores**2))) / spread, amount
+    clusters = len(np.unique(customer[rows]))
+    if clusters < _LEAST:
+        return 0.0, np.inf, amount
+    return slope, float(np.sqrt(np.sum(scores**2) * clusters / (clusters - 1))) / spread, amount
 
 
 class ClockPriors(NamedTuple):

@@ -16,8 +16,9 @@ without a horizon, where customers are, and 1e-6 at extreme points. Bounds on ``
 
 Bursts are counted in full: numbers of purchases hang on k near 0. With c = t + x, and one more after a silence, the
 model's own mean is infinite where c <= 1 and its variance where c <= 2 (a new customer if t <= 2): what is told then
-leaves out the least regular millionth of such customers. Where c is within 0.2 above 1 (or 2) some of the mean (or of ``pairs``) lies
-at k below e^-60: errors of 2e-5 at 1.17 and of 2e-2 at 1.03 were seen. ``pairs`` without a horizon take seconds.
+leaves out the least regular millionth of such customers. Where c is within 0.2 above 1 (or 2) some of the mean (or of
+``pairs``) lies at k below e^-60: errors of 2e-5 at 1.17 and of 2e-2 at 1.03 were seen. ``pairs`` without a horizon take
+seconds.
 """
 
 import numpy as np

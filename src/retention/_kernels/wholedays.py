@@ -16,23 +16,27 @@ __all__ = ["continuous_shape", "log_variance", "shape_of"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_LONGEST = 10_000.0
+
 
 def log_variance(shape: float, mean_gap: Floats) -> Floats:
     """The variance of log gaps of that gamma shape when they are rounded up to whole days, by their mean in days."""
     means, variances = _rounded_up(shape)
-    return np.interp(mean_gap, means, variances, right=float(polygamma(1, shape)))
+    return np.where(np.isinf(mean_gap), float(polygamma(1, shape)), np.interp(mean_gap, means, variances))
 
 
 @cache
 def _rounded_up(shape: float) -> tuple[Floats, Floats]:
-    """Means of whole-day gaps, and the variances of their logs."""
-    days = np.arange(1.0, 2000.0)
-    logs = np.log(days)
+    """Means of whole-day gaps, and the variances of their logs: single days up to 300, then stretches of 3 %."""
+    edges = np.unique(np.rint(np.concatenate([np.arange(301.0), np.geomspace(300.0, 1e8, 430)])))
+    size = np.diff(edges)
+    middle = edges[:-1] + (size + 1) / 2
+    logs = np.log(middle)
     means, variances = [1.0], [0.0]
-    for mean in np.geomspace(0.2, 100.0, 40):
-        later = gdtrc(shape / mean, shape, np.append(0.0, days))  # P(gap > 0), P(gap > 1), ...
+    for mean in np.geomspace(0.2, _LONGEST, 60):
+        later = gdtrc(shape / mean, shape, edges)  # P(gap > 0), P(gap > 1), ...
         share = later[:-1] - later[1:]
-        means.append(float(later.sum()))
+        means.append(float(share @ middle))
         variances.append(float(share @ logs**2 - (share @ logs) ** 2))
     return np.array(means), np.array(variances)
 
@@ -40,7 +44,7 @@ def _rounded_up(shape: float) -> tuple[Floats, Floats]:
 @cache
 def _variances() -> tuple[Floats, Floats, Ints]:
     """Shapes, mean gaps in days, and the variance of the logs of whole-day gaps: shapes by means."""
-    shapes, means = np.geomspace(0.05, 400.0, 72), np.geomspace(1.0, 100.0, 400)
+    shapes, means = np.geomspace(0.05, 400.0, 72), np.geomspace(1.0, _LONGEST, 700)
     table = np.array([log_variance(float(k), means) for k in shapes])
     # Bursts of many gaps below a day vary less again; of two shapes that vary alike, the more even one is meant.
     return shapes, means, np.maximum.accumulate(table[::-1])[::-1]
@@ -69,7 +73,7 @@ def shape_of(variance: Floats, mean_gap: Floats) -> Floats:
     share = np.divide(before - variance, before - after, out=np.ones(len(variance)), where=before > after)
     share = np.clip(share, 0.0, 1.0)
     out = np.asarray(shapes[low] * (shapes[high] / shapes[low]) ** share)
-    wide = mean_gap > 100.0  # rounding no longer matters
+    wide = np.isinf(mean_gap)  # not a gap is known, nor how much rounding would matter
     out[wide] = continuous_shape(variance[wide])
     return out
 

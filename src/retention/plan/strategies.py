@@ -334,7 +334,9 @@ class NeedReminder:
         """An e-mail and a word in person for each reminder that is due."""
         told, today = self.reminders, np.datetime64(situation.as_of, "D")
         rows = situation.rows_of(told.customer_id)
-        due = np.flatnonzero((rows >= 0) & (told.margin > 0) & (told.opens_at <= today) & (told.closes_at >= today))
+        open_ = (rows >= 0) & (told.margin > 0) & (told.opens_at <= today) & (told.closes_at >= today)
+        since = situation.histories.last_at[rows] > np.datetime64(told.provenance.as_of or situation.as_of, "D")
+        due = np.flatnonzero(open_ & ~since)  # who bought since they were told may have what she needs
         return _proposals(
             self.name,
             situation,

@@ -253,6 +253,13 @@ class TransactionLog(Table):
         digest.update("\x1f".join(self.customers.labels.tolist()).encode("utf-8", "surrogatepass"))
         if self.orders is not None:
             digest.update(self.orders.codes.astype("<i8").tobytes())
+        for coded in (self.categories, self.channels):
+            if coded is not None:
+                digest.update(coded.codes.astype("<i8").tobytes())
+                digest.update("\x1f".join(coded.labels.tolist()).encode("utf-8", "surrogatepass"))
+        if self.quantity is not None:
+            digest.update(np.ascontiguousarray(self.quantity, dtype="<f8").tobytes())
+        digest.update(np.packbits(self.is_return).tobytes() + np.packbits(self.is_cancelled).tobytes())
         digest.update(f"{self.revenue.decimals},{self.margin.decimals},{self.currency}".encode())
         return digest.hexdigest()
 

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEVER", "TICKS", "Pace", "Wall"]
+__all__ = ["NEVER", "TICKS", "UNSEEN", "Pace", "Wall"]
 
 TICKS = 256
 """Time is counted in this part of a day."""
 
 NEVER = np.int32(2**31 - 1)
+UNSEEN = np.int32(-(2**31))
 _GUESS = 0.5
 _ENOUGH = 5.0
 _KNOWN = 5.0  # mean gaps that those of a kind must have lived through, together

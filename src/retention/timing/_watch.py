@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retention._kernels import changes, logt
-from retention.timing._pace import NEVER, TICKS, Pace, Wall
+from retention.timing._pace import NEVER, TICKS, UNSEEN, Pace, Wall
 from retention.timing.rhythm import Rhythm
 
 __all__ = ["KINDS", "STREAMS", "Alarm", "Watch"]
@@ -75,8 +75,8 @@ class Watch:
             return
         room = max(rows, many + many // 2)
         fresh: dict[str, NDArray[Any]] = {
-            "last": np.full(room, -1, np.int32),
-            "first": np.full(room, -1, np.int32),
+            "last": np.full(room, UNSEEN, np.int32),
+            "first": np.full(room, UNSEEN, np.int32),
             "gaps": np.zeros(room, np.int32),
             "run": np.zeros(room, np.int32),
             "told_silent": np.zeros(room, bool),
@@ -117,7 +117,7 @@ class Watch:
 
     def _buy(self, row: Ints, day: Ints, values: Mapping[str, NDArray[np.float32]]) -> list[Alarm]:
         a = self.arrays
-        again = a["last"][row] >= 0
+        again = a["last"][row] > UNSEEN
         new = row[~again]
         a["first"][new] = day[~again]
         known, today = row[again], day[again]
@@ -266,7 +266,7 @@ class Watch:
 
     def _evening_of(self, row: Ints, name: str, limit: Any = None) -> Ints:
         """The first evening on which the deadline has come by every clock; far away if by one it never does."""
-        when = np.zeros(len(row), np.int64)
+        when = np.full(len(row), np.iinfo(np.int64).min)
         for clock, time in self.clocks.items():
             if limit is None:
                 ends = self.arrays[clock + name][row].astype(np.int64)

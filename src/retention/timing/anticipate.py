@@ -10,6 +10,7 @@ from retention.histories import Histories
 from retention.timing.cycle import LOOKING, cycle
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
+from retention.value.asked import holds
 
 __all__ = ["anticipate"]
 
@@ -24,8 +25,13 @@ def anticipate(
 
     A customer is overdue when a silence as long as hers would follow one of her purchases with a probability of at
     most ``tail`` if she still came; customers with fewer than ``least_gaps`` gaps have no clock of their own and
-    are never called overdue. The window of a customer who is not overdue runs from the first to the third quartile
-    of her next purchase given her silence so far; that of an overdue one opens on the as-of date for two weeks.
+    are never called overdue.
+
+    The window for the next contact is that of her cycle, from where she begins to itch to where she begins to look
+    (:func:`retention.timing.cycle`). Who has no cycle has the first to the third quartile of her next purchase given
+    her silence so far. Who is looking or overdue has the two weeks from the as-of date: late, and no day is better than
+    the next. ``p_leaves`` is what is decided each time she comes into the market again: the probability that a purchase
+    of hers is the last, by the base's rate of leaving and the times she came back.
 
     ``margin_per_day`` is her margin so far over the days from her first purchase to her last (for a one-time buyer,
     to the as-of date) and one typical gap of the base, which stands for the gap that her last purchase opened; 0 if
@@ -36,7 +42,8 @@ def anticipate(
     Args:
         histories: the base on the as-of date.
         rhythm: given clocks; None fits them on this base.
-        tail: probability below which a silence is unusual; also the share of false alarms per gap.
+        tail: probability below which a silence is unusual; also the share of false alarms per gap
+            that is no pause (of all gaps of who skips turns as the default clock has it, about twice as many).
         least_gaps: gaps of her own that a customer needs before she can be overdue.
 
     Returns:
@@ -52,8 +59,12 @@ def anticipate(
         >>> anticipate(base)["overdue"].tolist()
         [False, True]
     """
-    if not 0.0 < tail < 1.0:
-        raise ConfigError(f"tail={tail!r}", rule="a probability strictly between 0 and 1", remedy="0.05 is usual")
+    if not holds(lambda: 0.0 < tail < 1.0 and least_gaps >= 0):
+        raise ConfigError(
+            f"tail={tail!r}, least_gaps={least_gaps!r}",
+            rule="tail is a probability strictly between 0 and 1, gaps are counted",
+            remedy="tail=0.05 and least_gaps=2 are usual",
+        )
     clock = Rhythm.fit(histories) if rhythm is None else rhythm
     h = histories
     silence = clock.silence(h)

@@ -11,6 +11,7 @@ from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, DayColumn, FloatColumn, Table, TextColumn, column
 from retention.histories import Histories
 from retention.timing.rhythm import Rhythm
+from retention.value.asked import holds
 
 __all__ = ["ITCHING", "LOOKING", "NO_CYCLE", "STAGES", "Cycle", "CycleBands", "cycle"]
 
@@ -139,13 +140,21 @@ def cycle(
         >>> cycle(base, rhythm=clock)["stage"].tolist()
         ['just bought', 'settled', 'itching', 'looking']
     """
-    first, second, third = bounds if len(bounds) == 3 else (0.0, 0.0, 0.0)
-    if not (0 < first < second < third < 1 and 0 < sure < 1 and 0 < interval < 1 and least_gaps >= 0):
+    if not holds(
+        lambda: (
+            len(bounds) == 3
+            and 0 < bounds[0] < bounds[1] < bounds[2] < 1
+            and 0 < sure < 1
+            and 0 < interval < 1
+            and least_gaps >= 0
+        )
+    ):
         raise ConfigError(
             f"bounds={bounds!r}, sure={sure!r}, interval={interval!r}, least_gaps={least_gaps!r}",
             rule="bounds rise between 0 and 1, the others are probabilities, gaps are counted",
             remedy="bounds=(0.05, 0.25, 0.75), sure=0.9, interval=0.90, least_gaps=3",
         )
+    first, second, third = bounds
     clock = Rhythm.fit(histories) if rhythm is None else rhythm
     h = histories
     looking = 1.0 - clock.silence(h)

@@ -282,11 +282,12 @@ def change_alerts(
     until = int(np.datetime64(today, "D").astype(np.int64))
     begin = until if not len(found.day) else int(found.day.min())
     begin = begin if start is None else int(np.datetime64(start, "D").astype(np.int64))
+    from retention.timing._pace import UNSEEN
     from retention.timing._watch import Watch
 
     alarms: list[Alarm] = []
     people = len(known.customers.labels)
-    first = np.full(people, -1, np.int64)
+    first = np.full(people, UNSEEN, np.int64)
     pace = monitor._pace
     if pace is not None:
         pace.grow(people)
@@ -304,7 +305,7 @@ def change_alerts(
         known.customers.labels.tolist(),
         {name: [] if coded is None else coded.labels.tolist() for name, coded in kinds.items()},
         rate=float(false_alarms_per_year),
-        months=_months(alarms, first[first >= 0], begin, until, float(false_alarms_per_year), pace),
+        months=_months(alarms, first[first > UNSEEN], begin, until, float(false_alarms_per_year), pace),
         provenance=Provenance(
             as_of=today.isoformat(),
             data=log.fingerprint(),
@@ -411,9 +412,10 @@ def _months(
     )
     chance = np.where(raised > 0, gammainc(np.maximum(raised, 1), rate * years), 1.0)
     lived = np.ones(len(days))
-    if pace is not None:
+    if pace is not None and len(pace.ticks):
         share = (len(pace.ticks) - 1) * TICKS / max(int(pace.ticks[-1]), 1)
         lived = np.diff(pace.at(np.append(begin - 1, days))) / TICKS * share
+        lived[days <= pace.origin] = np.nan  # before anybody bought there was no pace
     return AlarmMonths(
         month=label.astype(np.str_),
         pace=np.bincount(month, lived) / np.bincount(month),

@@ -84,13 +84,16 @@ def expectation_ledger(
         >>> ledger.answer.tolist(), ledger.by_customer().kept_share.tolist()
         (['early', 'late', 'late', 'open'], [0.5, 0.0])
     """
-    unit: Any = {"day": "D", "second": "s"}.get(by)
-    listed = [None if value is None else str(value) for value in np.asarray(customer, dtype=object).ravel().tolist()]
+    unit: Any = {"day": "D", "second": "s"}.get(by) if isinstance(by, str) else None
+    listed = [
+        None if value is None or str(value) in _MISSING else str(value)
+        for value in np.asarray(customer, dtype=object).ravel().tolist()
+    ]
     who = np.asarray([value or "" for value in listed], dtype=np.str_)
     try:
         # By way of seconds: a time of day is part of the day it falls on.
-        promised, delivered = (np.asarray(v, dtype="datetime64[s]").ravel() for v in (promised_at, delivered_at))
-    except (ValueError, TypeError):
+        promised, delivered = (_seconds(v) for v in (promised_at, delivered_at))
+    except (ValueError, TypeError, UserWarning):
         promised = delivered = np.zeros(0, dtype="datetime64[s]")
     if unit is None or not len(who) == len(promised) == len(delivered) or (who == "").any() or np.isnat(promised).any():
         raise ConfigError(
@@ -111,3 +114,14 @@ def expectation_ledger(
         customer_id=who, promised_at=promised, delivered_at=delivered, answer=answer,
         days_late=np.where(waiting, np.nan, days), provenance=Provenance(as_of=str(day)),
     )  # fmt: skip
+
+
+_MISSING = ("", "nan", "NaN", "NaT", "<NA>", "None")
+
+
+def _seconds(values: Any) -> np.ndarray:
+    """Dates as numpy knows them; numbers are none, and times with a zone are of no day until it is left out."""
+    given = np.asarray(values)
+    if given.dtype.kind in "iufb" or any("+" in str(v) or str(v).endswith("Z") for v in given.ravel()[:1000]):
+        raise ValueError
+    return given.astype("datetime64[s]").ravel()

@@ -52,5 +52,5 @@ def holds(rule: Callable[[], bool]) -> bool:
     """Whether a rule holds; text or nothing in place of a number breaks it."""
     try:
         return bool(rule())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return False

@@ -91,10 +91,12 @@ class Reentry:
     def __attrs_post_init__(self) -> None:
         shares = (self.leaves, self.in_time, self.late)
         sizes = (self.years, self.gap_days, self.regularity)
-        if not (self.customers >= 1 and all(0 < s < 1e4 for s in sizes) and all(0 <= s <= 1 for s in shares)):
+        fine = all(0 < s < 1e4 for s in sizes) and all(0 <= s <= 1 for s in shares)
+        if not (self.customers >= 1 and fine and self.years * 365 >= 1 and 0 <= self.remembers < 1e4):
             raise ConfigError(
                 "a Reentry with a number out of range",
-                rule="customers, years, gap_days and regularity are positive, leaves, in_time and late are shares",
+                rule="customers, years, gap_days and regularity are positive, years a day or more, remembers 0 or more, "
+                "leaves, in_time and late are shares",
                 remedy="mend the recipe; Reentry() is one that works",
             )
 

@@ -8,7 +8,7 @@ from attrs import frozen
 from retention.errors import ConfigError, nearest
 from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn, Table, TextColumn, column, read_only
 
-__all__ = ["Truth", "Future", "Responses", "KINDS"]
+__all__ = ["Truth", "Future", "Responses", "KINDS", "QUIET"]
 
 KINDS = ("give", "ask", "thank")
 """The kinds of contact that can have an effect in a shop."""

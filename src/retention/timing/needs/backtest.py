@@ -21,12 +21,13 @@ from retention.frames.table import (
 )
 from retention.records import TransactionLog
 from retention.timing.needs.forecast import next_needs
-from retention.timing.needs.tables import Needs
+from retention.timing.needs.tables import MOST_RANKED, Needs
 from retention.value.asked import checked_interval
 
 __all__ = ["NeedBacktest", "NextCategoryScores", "ReminderScores", "backtest_needs"]
 
-AHEAD, NOT_HERE, BEHIND = "ahead", "not here", "behind"
+AHEAD, NOT_HERE, BEHIND, TOO_FEW = "ahead", "not here", "behind", "too few"
+_LEAST = 10  # customers whose spread is an error
 _LIKELY = 0.5
 
 
@@ -35,7 +36,8 @@ class NextCategoryScores(Table):
     """One row a list length and rule: how often the next purchase held one of the categories named.
 
     ``ahead`` is the hit rate of the needs less that of the rule, with bounds over customers: one counts once, however
-    many cuts saw her. ``verdict`` is "ahead" or "behind" where the bounds exclude zero, else "not here".
+    many cuts saw her. ``verdict`` is "ahead" or "behind" where the bounds exclude zero, "too few" for fewer
+    than ten customers, else "not here".
     """
 
     key: ClassVar[str] = "against"
@@ -48,7 +50,7 @@ class NextCategoryScores(Table):
     ahead: FloatColumn = column("hit rate less the rule's")
     low: FloatColumn = column("lower bound of it")
     high: FloatColumn = column("upper bound of it")
-    verdict: TextColumn = column("ahead, not here or behind")
+    verdict: TextColumn = column("ahead, not here, behind or too few")
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -71,7 +73,7 @@ class ReminderScores(Table):
     ahead: FloatColumn = column("need-timed share less the rule's; 0 for itself")
     ahead_low: FloatColumn = column("lower bound of it")
     ahead_high: FloatColumn = column("upper bound of it")
-    verdict: TextColumn = column("of need-timed against the rule: ahead, not here or behind")
+    verdict: TextColumn = column("of need-timed against the rule: ahead, not here, behind or too few")
 
 
 @frozen(kw_only=True)
@@ -221,7 +223,7 @@ def _named(
     names = needs.clocks.category
     k = len(names)
     most = min(lengths[-1], k)
-    ranked = needs.top(10)
+    ranked = needs.top(MOST_RANKED)
     per = int(ranked.rank.max())
     ids = ranked.customer_id[::per]
     n = len(ids)
@@ -360,6 +362,8 @@ def _difference(
     if not all(len(values) for _, values in sides):
         return np.nan, np.nan, np.nan
     ids = np.unique(np.concatenate([who for who, _ in sides]))
+    if len(ids) < _LEAST:
+        return sum(s * float(v.mean()) for s, (_, v) in zip((1.0, -1.0), sides, strict=False)), np.nan, np.nan
     gap, pull = 0.0, np.zeros(len(ids))
     for sign, (who, values) in zip((1.0, -1.0), sides, strict=False):
         share = float(values.mean())
@@ -370,4 +374,6 @@ def _difference(
 
 
 def _verdict(low: float, high: float) -> str:
+    if not low <= high:
+        return TOO_FEW
     return AHEAD if low > 0 else BEHIND if high < 0 else NOT_HERE

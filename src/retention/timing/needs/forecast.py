@@ -7,7 +7,7 @@ from retention.errors import ConfigError
 from retention.records import TransactionLog
 from retention.timing.needs.purchases import Purchases
 from retention.timing.needs.tables import CategoryClocks, Needs
-from retention.value.asked import checked_interval
+from retention.value.asked import checked_interval, holds
 
 __all__ = ["category_clocks", "next_needs"]
 
@@ -74,14 +74,19 @@ def next_needs(
         >>> len(needs.top(3)) == 3 * len(set(needs.customer_id.tolist()))
         True
     """
-    opens, closes = window if len(window) == 2 else (0.0, 0.0)
-    if not (0 < opens < closes < 1 and 0 < sure < 1 and 0 < days < math.inf):
+    if not holds(lambda: 0 < window[0] < window[1] < 1 and len(window) == 2 and 0 < sure < 1 and 0 < days < math.inf):
         raise ConfigError(
             f"window={window!r}, sure={sure!r}, days={days!r}",
             rule="a window runs between two shares of her gaps, and a horizon is some days",
             remedy="window=(0.25, 0.75), sure=0.9, days=14",
         )
     checked_interval(interval)
+    if not (clocks is None or isinstance(clocks, CategoryClocks)):
+        raise ConfigError(
+            f"clocks={type(clocks).__name__}",
+            rule="clocks are those of category_clocks",
+            remedy="clocks=None learns them",
+        )
     records = Purchases.read(log, as_of)
     rhythm = records.rhythm()
     learned = records.clocks(sure, rhythm) if clocks is None else clocks

@@ -61,13 +61,19 @@ class Purchases:
         from retention._kernels import needs as kernel
 
         day = as_day(as_of)
-        known = log.until(day)
-        known = known.take(~(known.is_return | known.is_cancelled))
-        if known.categories is None or not len(known) or not (known.categories.labels != "").any():
+        seen = log.until(day)
+        known = seen.take(~(seen.is_return | seen.is_cancelled))
+        if log.categories is None:
             raise ConfigError(
-                "a log without categories" if log.categories is None else f"a log without categories up to {day}",
+                "a log without categories",
                 rule="needs are told by category: lines say what was bought",
                 remedy="name the column: rt.read_transactions(..., category='Category')",
+            )
+        if known.categories is None or not (known.categories.labels[known.categories.codes] != "").any():
+            raise ConfigError(
+                f"a log without purchases of a named category up to {day}",
+                rule="needs are told from purchases that stood by the as-of day",
+                remedy="give a later day, or name the column that says what was bought",
             )
         on = known.day.astype(np.int64)
         who = known.customers.codes.astype(np.int64)
@@ -82,15 +88,19 @@ class Purchases:
             lines.categories.codes.astype(np.int64),  # type: ignore[union-attr]
             lines.day.astype(np.int64),
         )
-        quantity = None
-        if lines.quantity is not None and np.all(np.isfinite(lines.quantity)):
-            quantity = np.bincount(of, lines.quantity, len(bought)).astype(np.float64)
-            quantity = quantity if np.all(quantity > 0) else None
+        quantity, notes = None, log.provenance.notes
+        if lines.quantity is not None:
+            counted = np.isfinite(lines.quantity) & (lines.quantity > 0)
+            if counted.all():
+                quantity = np.bincount(of, lines.quantity, len(bought)).astype(np.float64)
+            else:
+                without = f"{int((~counted).sum()):,} lines without a quantity above zero: amounts are not used"
+                notes = (*notes, without)
         return cls(
             today=int(np.datetime64(day, "D").astype(np.int64)), ids=known.customers.labels, categories=names,
             customer=customer, category=category, day=bought, visitor=visitor, visited=visited, quantity=quantity,
             margin=np.bincount(of, lines.margin.to_float(), len(bought)).astype(np.float64), blank=blank,
-            fingerprint=log.fingerprint(), notes=log.provenance.notes,
+            fingerprint=seen.fingerprint(), notes=notes,
         )  # fmt: skip
 
     def amounts(self) -> tuple[float, float, FloatColumn | None]:
@@ -204,7 +214,8 @@ class Purchases:
         from retention._kernels import logt
         from retention._kernels import needs as kernel
 
-        prior = _priors(clocks, self.categories)
+        prior_rows = _rows_for(clocks, self.categories, self.today)
+        prior = _priors(clocks, prior_rows)
         slope = clocks.elasticity
         amount = None
         if slope and self.quantity is not None:
@@ -224,7 +235,9 @@ class Purchases:
 
         visits = self.visits(rhythm, np.full(len(self.ids), self.today))
         staying = 1.0 - np.asarray(rows.a) / (np.asarray(rows.a) + rows.b + x)
-        has = _cycle(post, usual / visits.gap[pairs.customer], staying, sure)
+        # What nobody bought twice has no cycle, whatever the base's clock says.
+        seen = (x > 0) | clocks.has_cycle[prior_rows][pairs.category]
+        has = seen & _cycle(post, usual / visits.gap[pairs.customer], staying, sure)
         edges = [
             pairs.last.astype("datetime64[D]")
             + np.rint(np.minimum(logt.exceeded(post, 1.0 - share) * last_amount, _MOST_DAYS)).astype("timedelta64[D]")
@@ -413,9 +426,14 @@ def _cycle(post: Any, visits_apart: FloatColumn, again: FloatColumn, sure: float
     return np.asarray((again >= 0.5) & (logt.variance_below(post, chance) >= sure))
 
 
-def _priors(clocks: CategoryClocks, categories: NDArray[np.str_]) -> Any:
-    from retention._kernels import needs as kernel
-
+def _rows_for(clocks: CategoryClocks, categories: NDArray[np.str_], today: int) -> IntColumn:
+    """The clock of each category, learned from what was known by then."""
+    if not len(clocks) or (clocks.provenance.as_of or "") > str(np.datetime64(today, "D")):
+        raise ConfigError(
+            f"clocks of {clocks.provenance.as_of or 'no day'} for needs as of {np.datetime64(today, 'D')}",
+            rule="clocks are learned on the day of the needs or before",
+            remedy="clocks=None learns them on that day",
+        )
     order = np.argsort(clocks.category)
     place = order[np.clip(np.searchsorted(clocks.category, categories, sorter=order), 0, len(clocks) - 1)]
     if not np.array_equal(clocks.category[place], categories):
@@ -424,6 +442,12 @@ def _priors(clocks: CategoryClocks, categories: NDArray[np.str_]) -> Any:
             rule="each category bought by the as-of day has a clock",
             remedy="clocks=None learns them, or category_clocks of a log with all categories",
         )
+    return np.asarray(place)
+
+
+def _priors(clocks: CategoryClocks, place: IntColumn) -> Any:
+    from retention._kernels import needs as kernel
+
     return kernel.ClockPriors(
         np.log(clocks.usual_gap_days[place]), clocks.log_variance[place], 1.0 - clocks.again[place],
         clocks.kappa0, clocks.nu0, clocks.size,

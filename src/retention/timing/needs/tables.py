@@ -20,6 +20,7 @@ from retention.frames.table import (
     TextColumn,
     column,
 )
+from retention.value.asked import holds
 
 __all__ = ["MOST_RANKED", "CategoryClocks", "Needs", "NextCategories", "Reminders"]
 
@@ -146,9 +147,14 @@ class Needs(Table):
         today = np.datetime64(self.as_of, "D")
         return np.asarray((self.opens_at <= today) & (today <= self.closes_at))
 
+    def take(self, rows: Any) -> Self:
+        """Some rows, and the next categories of those who are in them."""
+        some = Table.take(self, rows)
+        return attrs.evolve(some, ranked=self._ranked.take(np.isin(self._ranked.customer_id, some.customer_id)))
+
     def top(self, n: int = 3) -> NextCategories:
         """Each customer's ``n`` likeliest next categories, ten at most, new ones to her among them."""
-        if n != int(n) or not 1 <= n <= MOST_RANKED:
+        if not holds(lambda: n == int(n) and 1 <= n <= MOST_RANKED):
             raise ConfigError(
                 f"n={n!r}", rule=f"from one to {MOST_RANKED} categories a customer are kept", remedy="top(3)"
             )
@@ -159,7 +165,7 @@ class Needs(Table):
 
         At most ``per_customer`` each, and none for what she may well not want again (``again`` below ``min_again``).
         """
-        if per_customer != int(per_customer) or per_customer < 1 or not 0 <= min_again <= 1:
+        if not holds(lambda: per_customer == int(per_customer) >= 1 and 0 <= min_again <= 1):
             raise ConfigError(
                 f"per_customer={per_customer!r}, min_again={min_again!r}",
                 rule="reminders are counted from one, and a probability lies in [0, 1]",

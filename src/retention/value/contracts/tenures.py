@@ -10,6 +10,7 @@ import numpy as np
 from attrs import field, frozen
 
 from retention.domain.customer import Contract
+from retention.domain.days import as_day
 from retention.errors import ConfigError, RetentionError, nearest
 from retention.frames.table import (
     BoolColumn,
@@ -155,7 +156,7 @@ class Tenures(Table):
         cls,
         contracts: Contracts | Iterable[Contract],
         *,
-        as_of: dt.date | None = None,
+        as_of: str | dt.date | None = None,
         period: str | float,
         covariates: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Self:
@@ -261,16 +262,17 @@ class Tenures(Table):
         return attrs.evolve(self, **both, covariates=values)
 
 
-def _as_table(contracts: Contracts | Iterable[Contract], as_of: dt.date | None) -> Contracts:
+def _as_table(contracts: Contracts | Iterable[Contract], as_of: str | dt.date | None) -> Contracts:
+    day = None if as_of is None else as_day(as_of)
     if isinstance(contracts, Contracts):
-        return (contracts if as_of is None else contracts.until(as_of)).watched()
-    if as_of is None:
+        return (contracts if day is None else contracts.until(day)).watched()
+    if day is None:
         raise ConfigError(
             "single contracts without as_of",
             rule="who still renews is known up to a day, and the day is given, never read from the clock",
             remedy="pass as_of=datetime.date(...)",
         )
-    return Contracts.of(contracts, as_of=as_of)
+    return Contracts.of(contracts, as_of=day)
 
 
 def _periods(start: DayColumn, end: DayColumn, period: str | float) -> tuple[IntColumn, BoolColumn]:

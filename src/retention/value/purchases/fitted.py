@@ -79,10 +79,10 @@ class FittedPurchases(FittedWithMargin):
         came once, who will come again are the more frequent among them (by 1 / (r + x) where nobody leaves). A margin
         model that does not go by rates is not asked for any of it: then this is ``log_rate``.
         """
+        horizon = checked_days(days, rate=checked_rate(discount_rate))
         log_rate, kernel = self.log_rate(histories), self.recipe.kernel()
         if not self._by_rate or self.recipe.SHAPE not in kernel.names:
             return log_rate
-        horizon = checked_days(days, rate=checked_rate(discount_rate))
         asked, at = (horizon, math.log1p(discount_rate) / 365.0), kernel.names.index(self.recipe.SHAPE)
         cells, params = self._place(histories)
         shape = np.broadcast_to(np.asarray(params[at]), (len(cells.weight),)).take(cells.which)
