@@ -399,7 +399,7 @@ RECORDS = {
 ELSEWHERE = {
     "paretoggg", "gammagaps", "logt", "changes", "competing", "scan", "ensemble", "halfline", "needs", "newton",
     "nodes", "periods", "points", "prices", "psis", "purchases", "quadrature", "renewal", "rounding",
-    "wholedays",
+    "weeks", "wholedays",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {

@@ -1,6 +1,7 @@
 """Whom to contact with what: strategies propose, policies veto, a chooser keeps to the budgets, the plan says why."""
 
 from retention.plan.actions import ACTIONS
+from retention.plan.allocate import Allocation, allocate
 from retention.plan.budget import Budget
 from retention.plan.check import check
 from retention.plan.choose import Choice, choose, upper_bound
@@ -30,6 +31,7 @@ from retention.plan.strategies import (
     built_in_strategies,
 )
 from retention.plan.vetoes import VetoCounts, VetoTable, gate
+from retention.plan.weeks import WeeklyAllocation, allocate_weeks
 
 __all__ = [
     "make_plan",
@@ -67,6 +69,10 @@ __all__ = [
     "VetoTable",
     "VetoCounts",
     "holdout_draws",
+    "allocate",
+    "Allocation",
+    "allocate_weeks",
+    "WeeklyAllocation",
     "choose",
     "Choice",
     "upper_bound",

@@ -95,7 +95,7 @@ class Reentry:
         if not (self.customers >= 1 and fine and self.years * 365 >= 1 and 0 <= self.remembers < 1e4):
             raise ConfigError(
                 "a Reentry with a number out of range",
-                rule="customers, years, gap_days and regularity are positive, years a day or more, remembers 0 or more, "
+                rule="customers, years, gap_days and regularity are positive, remembers is 0 or more, "
                 "leaves, in_time and late are shares",
                 remedy="mend the recipe; Reentry() is one that works",
             )
