@@ -207,6 +207,14 @@ def test_a_configuration_that_means_nothing_is_one_error(tmp_path, text, names):
         Program.load(path)
 
 
+def test_a_journal_on_a_server_is_an_address_and_no_file(tmp_path):
+    path = tmp_path / "retention.toml"
+    path.write_text("[output]\njournal = 'postgresql://shop:secret@db/crm'\n")
+    assert Program.load(path).journal == "postgresql://shop:secret@db/crm"
+    path.write_text("[output]\njournal = 'crm/journal.db'\n")
+    assert Program.load(path).journal == str(tmp_path / "crm" / "journal.db")
+
+
 def test_a_date_of_tomls_own_is_a_day(tmp_path):
     path = tmp_path / "retention.toml"
     path.write_text("[output]\nas_of = 2011-12-01\n")

@@ -202,12 +202,14 @@ def _night(arguments: argparse.Namespace, *, remember: bool) -> Any:
     quiet = arguments.json or getattr(arguments, "quiet", False)
     if program.journal is None:
         return program, program.run(progress=_Progress(quiet))
+    on_a_server = "://" in program.journal
     if not remember:
-        if not Path(program.journal).exists():
+        if not (on_a_server or Path(program.journal).exists()):
             return program, program.run(progress=_Progress(quiet))
         with Journal(program.journal) as journal:
             return program, program.run(journal=journal, record=False, progress=_Progress(quiet))
-    Path(program.journal).parent.mkdir(parents=True, exist_ok=True)
+    if not on_a_server:
+        Path(program.journal).parent.mkdir(parents=True, exist_ok=True)
     with Journal(program.journal) as journal:
         return program, program.run(journal=journal, progress=_Progress(quiet))
 
@@ -232,7 +234,8 @@ def _run(arguments: argparse.Namespace) -> None:
     for name, path in paths.items():
         print(f"{name}: {path}")
     if program.journal is not None:
-        print(f"journal: {program.journal}")
+        # An address may hold a password.
+        print(f"journal: {re.sub(r'(?<=://)[^@/]*@', '', program.journal)}")
 
 
 def _told(night: Any) -> str:

@@ -250,7 +250,8 @@ class Program:
             if record and touches is not None:
                 journal.record_touches(touches)
             remembered = journal.touches_before(day)
-            seen = remembered if touches is None else touches.merged(remembered)
+            # What is recorded is in the journal already, less what was corrected there since.
+            seen = remembered if record or touches is None else touches.merged(remembered)
 
         progress("summing up histories")
         base = summarize(log, as_of=day)
@@ -369,8 +370,8 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
                     rule=f"a key of [{section}] is one that a program knows",
                     remedy=nearest(key, _SECTIONS[section]),
                 )
-            is_file = (section == "files" or key in ("folder", "journal")) and isinstance(value, str)
-            settings[key] = str(where.parent / value) if is_file else value
+            is_place = (section == "files" or key in ("folder", "journal")) and isinstance(value, str)
+            settings[key] = str(where.parent / value) if is_place and "://" not in value else value
     return settings
 
 

@@ -1,7 +1,7 @@
 """Plans made by hand, and a second process that records them.
 
-``python nights.py once FILE DAY CUSTOMERS GO`` records one night as soon as the file GO exists and says whether it was
-new; ``python nights.py on-and-on FILE CUSTOMERS`` records night after night and says each day that is acknowledged.
+``python nights.py JOURNAL DAY CUSTOMERS GO`` records one night as soon as the file GO exists and says whether it was
+new.
 """
 
 import datetime as dt
@@ -92,18 +92,9 @@ def busy_night(day, customers):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "once":
-        plan = busy_night(dt.date.fromisoformat(sys.argv[3]), int(sys.argv[4]))
-        print("ready", flush=True)
-        while not Path(sys.argv[5]).exists():
-            time.sleep(0.001)
-        with Journal(sys.argv[2]) as journal:
-            print("already" if journal.record(plan).already else "new", flush=True)
-    else:
-        with Journal(sys.argv[2]) as journal:
-            nights = journal.nights()
-            day = nights.as_of[-1].item() if len(nights) else dt.date(2011, 1, 1)
-            while True:
-                day += dt.timedelta(days=1)
-                journal.record(busy_night(day, int(sys.argv[3])))
-                print(day.isoformat(), flush=True)
+    plan = busy_night(dt.date.fromisoformat(sys.argv[2]), int(sys.argv[3]))
+    print("ready", flush=True)
+    while not Path(sys.argv[4]).exists():
+        time.sleep(0.001)
+    with Journal(sys.argv[1]) as journal:
+        print("already" if journal.record(plan).already else "new", flush=True)

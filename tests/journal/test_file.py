@@ -1,20 +1,15 @@
-"""The file: only ours, only growing, whole after a crash, and empty of those who were forgotten."""
+"""The file: only ours, only growing, never too old, and empty of those who were forgotten."""
 
 import datetime as dt
 import itertools
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 
 import pytest
 
 from retention.domain import Outcome, Touch
 from retention.errors import JournalError
 from retention.journal import Journal, schema
-from retention.journal import journal as code
+from retention.journal import sqlite as code
 from retention.records.touches import Touches
 
 DAY = dt.date(2011, 12, 1)
@@ -62,39 +57,79 @@ def test_a_journal_of_a_newer_package_is_refused(tmp_path):
     path = tmp_path / "shop.db"
     Journal(path).close()
     with sqlite3.connect(path) as newer:
-        newer.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     newer.close()
     with pytest.raises(JournalError, match="newer"):
         Journal(path)
 
 
-def test_an_older_journal_is_brought_up_to_date_with_all_it_holds(tmp_path, plan_of, monkeypatch):
+def test_a_journal_of_the_first_version_opens_with_all_it_holds(first_version):
+    everything = "SELECT seq, key, kind, at, person, action, channel, arm, probability, amount, money, hours, detail"
+    with sqlite3.connect(first_version) as old:
+        before = [old.execute(f"{everything} FROM events").fetchall(), old.execute("SELECT * FROM words").fetchall()]
+    old.close()
+    for _ in range(2):
+        with Journal(first_version) as journal:
+            assert [journal._rows(f"{everything} FROM events"), journal._rows("SELECT * FROM words")] == before
+            assert journal._rows("PRAGMA user_version") == [(schema.VERSION,)]
+            assert journal._rows("PRAGMA integrity_check") == [("ok",)]
+            assert journal._rows("PRAGMA foreign_key_check") == []
+            assert journal.holdout() == (0.25, "shop")
+            assert journal.nights().contacts.tolist() == [2]
+            assert journal.decisions().customer_id.tolist() == ["", "a", "b"]
+            assert journal.decisions().gain.tolist() == [7.0, 8.0, 9.0]
+            assert journal.vetoes().reason.tolist() == ["no consent on file"]
+            assert journal.outcomes().amount.tolist() == [12.5]
+            assert journal.adherence().done.tolist() == [1]
+            known = journal.touches_before(dt.date(2012, 1, 1))
+            assert known.customer_id.tolist() == ["a", "a", "b"]
+            assert known.direction.tolist() == ["out", "in", "out"]
+
+
+def test_a_journal_of_the_first_version_goes_on_as_if_it_were_new(first_version, plan_of):
+    with Journal(first_version) as journal:
+        sent = [Touch(customer_id="b", at=dt.date(2011, 12, 5), channel="phone")]
+        assert journal.record_touches(Touches.of(sent)).already
+        assert journal.record_outcomes([Outcome(customer_id="b", at=dt.date(2011, 12, 6), kind="reply", amount=12.5)])
+        assert journal.events == 8
+        assert journal.cancel(DAY, ["a"], "moved").events == 1
+        assert journal.correct(sent[0]).events == 1
+        assert journal.record_touches(Touches.of([Touch(customer_id="new", at=DAY, channel="phone")])).events == 1
+        assert journal._rows("SELECT (SELECT max(person) FROM people), (SELECT max(seq) FROM events)") == [(5, 11)]
+        with pytest.raises(JournalError, match="append-only"):
+            journal._rows("DELETE FROM events")
+        journal.record(plan_of(dt.date(2011, 12, 9), contact=["b"]))
+
+
+def test_every_step_of_the_versions_can_follow_the_last(tmp_path, plan_of, monkeypatch):
     path = tmp_path / "shop.db"
     with Journal(path) as journal:
         journal.record(plan_of(DAY, contact=["a"]))
         before = journal.decisions()
-    steps = (*schema.MIGRATIONS, ("CREATE TABLE more (x TEXT)", "INSERT INTO more VALUES ('new')"))
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", steps)
+        patch.setattr(schema, "SQLITE", (*schema.SQLITE, ("CREATE TABLE more (x TEXT)",)))
+        patch.setattr(schema, "VERSION", len(schema.SQLITE))
         for _ in range(2):
             with Journal(path) as journal:
                 assert journal.decisions().equals(before)
-                assert journal._rows("SELECT x FROM more") == [("new",)]
-    with pytest.raises(JournalError, match="version 2"):
+                assert journal._rows("SELECT x FROM more") == []
+    with pytest.raises(JournalError, match="version 3"):
         Journal(path)
 
 
-def test_a_migration_that_fails_changes_nothing(tmp_path, plan_of, monkeypatch):
-    path = tmp_path / "shop.db"
-    with Journal(path) as journal:
-        journal.record(plan_of(DAY, contact=["a"]))
+def test_both_stores_have_one_version():
+    assert len(schema.SQLITE) == len(schema.POSTGRES) == schema.VERSION
+
+
+def test_a_migration_that_fails_changes_nothing(first_version, monkeypatch):
+    before = bytes_on_disk(first_version)
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE more (x TEXT)", "NO SQL")))
+        patch.setattr(schema, "SQLITE", (schema.SQLITE[0], (*schema.SQLITE[1], "NO SQL")))
         with pytest.raises(JournalError):
-            Journal(path)
-    with Journal(path) as journal:
-        assert journal.events == 2
-        assert journal._rows("SELECT 1 FROM sqlite_master WHERE name = 'more'") == []
+            Journal(first_version)
+    assert bytes_on_disk(first_version) == before
+    with Journal(first_version) as journal:
+        assert journal.events == 8
 
 
 # Only growing
@@ -126,9 +161,10 @@ def test_the_database_itself_refuses_to_change_an_event(tmp_path, plan_of, chang
         assert journal._rows("SELECT * FROM events ORDER BY seq") == before
 
 
-def test_a_night_is_on_the_disk_before_it_is_acknowledged(journal):
-    assert journal._rows("PRAGMA journal_mode") == [("wal",)]
-    assert journal._rows("PRAGMA synchronous") == [(2,)]  # FULL
+def test_a_night_is_on_the_disk_before_it_is_acknowledged(tmp_path):
+    with Journal(tmp_path / "shop.db") as journal:
+        assert journal._rows("PRAGMA journal_mode") == [("wal",)]
+        assert journal._rows("PRAGMA synchronous") == [(2,)]  # FULL
 
 
 # Forgetting
@@ -216,47 +252,29 @@ def test_the_order_of_the_file_does_not_give_away_a_neighbour(journal, plan_of):
     assert by_event == by_number
 
 
-# Several processes, and crashes
+def test_twice_the_customers_are_twice_the_work(plan_of):
+    """Counted in instructions of SQLite's machine, planned contacts against the touches that carry them out."""
+
+    def instructions(customers):
+        with Journal(":memory:") as journal:
+            who = [f"c{i}" for i in range(customers)]
+            journal.record(plan_of(DAY, contact=who))
+            journal.record_touches(Touches.of([Touch(customer_id=one, at=DAY, channel="phone") for one in who]))
+            count = itertools.count()
+            journal._store._db.set_progress_handler(lambda: next(count) < 0, 100)
+            assert len(journal.touches_before(dt.date(2012, 1, 1))) == customers
+            assert journal.adherence().done.tolist() == [customers]
+            return next(count)
+
+    assert instructions(800) < 2.5 * instructions(400)
 
 
-def start(script, *arguments):
-    return subprocess.Popen(
-        [sys.executable, str(script), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def test_of_two_processes_that_record_one_night_exactly_one_wins(tmp_path, nights_script):
-    path, go = tmp_path / "shop.db", tmp_path / "go"
-    workers = [start(nights_script, "once", path, DAY, 300, go) for _ in range(3)]
-    for worker in workers:
-        assert worker.stdout.readline() == "ready\n"
-    go.touch()
-    said = [worker.communicate(timeout=120) for worker in workers]
-    assert sorted(out for out, _ in said) == ["already\n", "already\n", "new\n"], said
-    with Journal(path) as journal:
-        assert len(journal.nights()) == 1
-        assert len(journal.decisions()) == 200
-        assert len(journal.vetoes()) == 100
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_kill_minus_nine_loses_no_acknowledged_night_and_leaves_no_half_one(tmp_path, nights_script):
-    path = tmp_path / "shop.db"
-    rng = random.Random(11)
-    acknowledged = []
-    for _ in range(10):
-        worker = start(nights_script, "on-and-on", path, 90)
-        acknowledged += [worker.stdout.readline().strip() for _ in range(rng.randint(0, 4))]
-        time.sleep(rng.uniform(0, 0.03))  # where it dies is left to chance, the claim holds anywhere
-        worker.send_signal(signal.SIGKILL)
-        acknowledged += worker.communicate(timeout=60)[0].split()
-        with Journal(path) as journal:
-            nights = journal.nights()
-            assert set(acknowledged) <= set(nights.as_of.astype(str).tolist())
-            for day in nights.as_of.tolist():
-                arms = journal.decisions(day).arm.tolist()
-                assert (arms.count("contact"), arms.count("hold-out"), len(journal.vetoes(day))) == (30, 30, 30)
-            assert journal.events == len(nights) * (1 + 60 + 30)
-            assert journal._rows("PRAGMA integrity_check") == [("ok",)]
-    assert len(acknowledged) >= 10
+def test_a_full_disk_leaves_nothing_of_a_night_and_the_journal_goes_on(tmp_path, plan_of):
+    with Journal(tmp_path / "shop.db") as journal:
+        journal.record(plan_of(DAY, contact=["a"]))
+        ((pages,),) = journal._rows("PRAGMA page_count")
+        journal._rows(f"PRAGMA max_page_count = {pages + 5}")
+        with pytest.raises(JournalError, match="full"):
+            journal.record(plan_of(dt.date(2011, 12, 2), contact=[f"c{i}" for i in range(500)]))
+        assert journal.events == 2
+        assert journal.record(plan_of(dt.date(2011, 12, 3), contact=["b"])).events == 2

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import pytest
 
-from retention.domain import Action, Touch
+from retention.domain import Action, Consent, Touch
 from retention.errors import PlanError
 from retention.plan import (
     Budget,
@@ -18,7 +18,7 @@ from retention.plan import (
     make_plan,
     situate,
 )
-from retention.records import Touches
+from retention.records import Consents, Touches
 
 RICH = Budget(money=None, hours=None)
 
@@ -29,6 +29,14 @@ class Notebook:
 
     touches: Touches = attrs.field(factory=Touches.none)
     kept: tuple[float, str] | None = None
+    consents: Consents = attrs.field(factory=lambda: Consents.of([]))
+    waiting: frozenset[str] = frozenset()
+
+    def consents_before(self, day: dt.date) -> Consents:
+        return self.consents
+
+    def open_complaints(self, day: dt.date) -> frozenset[str]:
+        return self.waiting
 
     def touches_before(self, day: dt.date) -> Touches:
         return self.touches.before(day)
@@ -52,6 +60,29 @@ def test_a_plan_of_an_empty_base_is_empty(shop):
 def test_a_plan_without_strategies_says_so_for_everyone(shop):
     plan = make_plan(*_late(shop), budget=RICH, strategies=())
     assert all("no strategy proposes a contact: silent for 10 days" in reason for reason in plan.reason.tolist())
+
+
+def test_what_the_journal_knows_of_permissions_and_complaints_counts(shop):
+    """A withdrawal in the journal ends a permission on file; a complaint in it is one to answer first."""
+
+    def noted(granted):
+        given = Consent(customer_id="a", channel="phone", granted=granted, at=shop.day - dt.timedelta(days=1))
+        return Consents.of([given])
+
+    tables, rich = _late(shop, ids=("a",), p_alive=0.9), Budget(0, None)
+    on_file = Consents.from_arrays(customer_id=["a"], channel=["phone"])
+    for memory, decided in (
+        (Notebook(consents=noted(True)), "contact"),
+        (Notebook(consents=noted(False)), "none"),
+        (Notebook(consents=noted(True), waiting=frozenset({"a"})), "none"),
+    ):
+        plan = make_plan(*tables, budget=rich, journal=memory, holdout=0, strategies=[CheckIn()])
+        assert plan.decision.tolist() == [decided]
+    withdrawn = make_plan(
+        *tables, budget=rich, journal=Notebook(consents=noted(False)), consents=on_file, holdout=0,
+        strategies=[CheckIn()],
+    )  # fmt: skip
+    assert withdrawn.decision.tolist() == ["none"]
 
 
 def test_the_journals_contacts_and_the_given_ones_both_count(shop):

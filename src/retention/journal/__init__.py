@@ -1,6 +1,18 @@
 """What was decided, sent, answered: append-only, in a real database, and erasable person by person."""
 
+from retention.journal.complaints import Complaints
 from retention.journal.journal import Journal
-from retention.journal.tables import Adherence, Decisions, Nights, Outcomes, Recorded, Vetoes
+from retention.journal.tables import Adherence, Corrections, Decisions, Nights, Outcomes, Recorded, Results, Vetoes
 
-__all__ = ["Journal", "Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes"]
+__all__ = [
+    "Journal",
+    "Complaints",
+    "Recorded",
+    "Nights",
+    "Adherence",
+    "Decisions",
+    "Vetoes",
+    "Outcomes",
+    "Results",
+    "Corrections",
+]

@@ -1,4 +1,4 @@
-"""What the journal gives back: frozen tables of nights, decisions, vetoes, outcomes, and what was done of the plan."""
+"""What the journal gives back: frozen tables of nights, decisions, vetoes, what came of them, what was corrected."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
@@ -7,9 +7,20 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from retention.frames.table import DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
 
-__all__ = ["Recorded", "Nights", "Adherence", "Decisions", "Vetoes", "Outcomes", "rows_of", "table_of"]
+__all__ = [
+    "Recorded",
+    "Nights",
+    "Adherence",
+    "Decisions",
+    "Vetoes",
+    "Outcomes",
+    "Results",
+    "Corrections",
+    "rows_of",
+    "table_of",
+]
 
 _T = TypeVar("_T", bound=Table)
 
@@ -52,6 +63,7 @@ class Adherence(Table):
     as_of: DayColumn = column("the plan's day")
     planned: IntColumn = column("contacts decided", unit="count")
     done: IntColumn = column("of them, those that a touch on file carries out", unit="count")
+    cancelled: IntColumn = column("of the others, those that were called off", unit="count")
 
     def __repr__(self) -> str:
         return f"<Adherence: {self.done.sum():,} of {self.planned.sum():,} planned contacts done>"
@@ -98,13 +110,42 @@ class Outcomes(Table):
     action: TextColumn = column("what it answers; empty if unknown")
 
 
+@frozen(eq=False, repr=False, kw_only=True)
+class Results(Table):
+    """One row a result of a touch, in the order of recording."""
+
+    customer_id: TextColumn = column("who; empty if forgotten")
+    touched: DayColumn = column("day of the touch")
+    channel: TextColumn = column("of the touch")
+    kind: TextColumn = column("of the touch: give, ask, thank, ...")
+    result: TextColumn = column("open, reply, ...")
+    at: DayColumn = column("when it came; the day of the touch if unknown")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Corrections(Table):
+    """One row a correction or a cancellation, in the order of recording."""
+
+    customer_id: TextColumn = column("who; empty if forgotten")
+    at: DayColumn = column("day of what was corrected, or of the plan")
+    of: TextColumn = column("'touch', 'outcome' or, for a planned one that was called off, 'contact'")
+    replaced: BoolColumn = column("whether another took its place")
+    reason: TextColumn = column("why, in words; empty if none was given, or if forgotten")
+
+
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
     """A table's rows as plain Python values."""
     columns = {name: values.tolist() for name, values in table.columns().items()}
     return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-_DTYPES = {DayColumn: "datetime64[D]", FloatColumn: "float64", IntColumn: "int64", TextColumn: "str"}
+_DTYPES = {
+    BoolColumn: "bool",
+    DayColumn: "datetime64[D]",
+    FloatColumn: "float64",
+    IntColumn: "int64",
+    TextColumn: "str",
+}
 
 
 def table_of(kind: type[_T], rows: list[dict[str, Any]]) -> _T:

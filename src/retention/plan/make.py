@@ -112,6 +112,7 @@ def situate(
 ) -> Situation:
     """What is known on the plan's day: the tables, the contacts before that day, permissions and complaints.
 
+    What the journal holds of contacts, permissions and complaints counts together with what is given.
     Touches on or after the plan's day are left out (the same night gives the same plan when it is run again); touches
     without a date stay, and count against a contact.
     """
@@ -128,9 +129,13 @@ def situate(
             rule="a plan is made for the day of its histories",
             remedy="leave as_of out, or summarize the log on that day",
         )
-    known = touches if touches is not None else Touches.none()
+    known, waiting = touches if touches is not None else Touches.none(), _ids("complaints", complaints)
     if journal is not None:
         known = known.merged(journal.touches_before(day))
+        waiting |= journal.open_complaints(day)
+        on_file = journal.consents_before(day)
+        if len(on_file):
+            consents = on_file if consents is None else consents.joined(on_file)
     return Situation(
         as_of=day,
         histories=histories,
@@ -139,7 +144,7 @@ def situate(
         tiering=tiering,
         touches=known.take(~(known.at >= np.datetime64(day, "D"))),
         consents=consents,
-        open_complaints=_ids("complaints", complaints),
+        open_complaints=waiting,
         do_not_contact=_ids("do_not_contact", do_not_contact),
         causes={str(who): str(cause) for who, cause in dict(causes or {}).items()},
         attributes=dict(attributes or {}),

@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Protocol, runtime_checkable
 
+from retention.records.permissions import Consents
 from retention.records.touches import Touches
 
 __all__ = ["Memory"]
@@ -14,6 +15,12 @@ class Memory(Protocol):
 
     def touches_before(self, day: dt.date) -> Touches:
         """All contacts strictly before a day, planned ones included."""
+
+    def consents_before(self, day: dt.date) -> Consents:
+        """Permissions given before a day, and those taken back until and on it."""
+
+    def open_complaints(self, day: dt.date) -> frozenset[str]:
+        """Who waits for an answer on a day."""
 
     def holdout(self) -> tuple[float, str] | None:
         """The share and the salt of the hold-out in use; None before the first night."""

@@ -59,6 +59,12 @@ class Consents(Table):
             at=np.asarray([np.datetime64("NaT", "D") if d is None else d for d in days], dtype="datetime64[D]"),
         )
 
+    def joined(self, other: "Consents") -> "Consents":
+        """All records of both; of two that say the same one is as good as two."""
+        theirs = other.columns()
+        both: dict[str, Any] = {n: np.concatenate([mine, theirs[n]]) for n, mine in self.columns().items()}
+        return Consents(**both)
+
     def granted_to(self, channel: str, *, on: dt.date, purpose: str = "marketing") -> frozenset[str]:
         """The customers who may be contacted through a channel for a purpose on a day."""
         day = np.datetime64(on, "D")
