@@ -62,10 +62,9 @@ def test_nothing_breaks_anywhere():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(2))
-def test_no_forecast_breaks_anywhere(part):
-    """Half of the 420 points, each with a horizon of 0.1 to 10,000, half discounted: finite and within bounds."""
-    for i, case in list(enumerate(TRUTH["extreme"]))[part::4]:
+def test_no_forecast_breaks_anywhere():
+    """Every eighth of the 420 points, horizons of 0.1 to 10,000, half of them discounted: finite and within bounds."""
+    for i, case in list(enumerate(TRUTH["extreme"]))[::8]:
         rng = np.random.default_rng(i)
         horizon = 10.0 ** rng.uniform(-1, 4)
         delta = float(rng.choice([0.0, 10.0 ** rng.uniform(-5, -1)]))

@@ -38,13 +38,13 @@ def planned(world, known=None, one_clock=False, **options):
 
 @pytest.mark.slow
 def test_within_the_window_a_contact_keeps_more_planted_margin_than_the_same_contact_later():
-    """Fifty worlds, each paired with itself: the plan's contacts on the plan's days, and one usual gap of hers later.
+    """Thirty worlds, each paired with itself: the plan's contacts on the plan's days, and one usual gap of hers later.
 
     What is planted: a contact before the need keeps half of those who would go, one after it a twentieth. Sixteen
     other worlds had a ratio near four, and windows by one clock for all kept a fifth less; half of that is asked for.
     """
     inside, later, blind, better_late = [], [], [], []
-    for seed in range(50):
+    for seed in range(30):
         world = Reentry(customers=800, seed=100 + seed).simulate()
         known = stages(world)
         _, when, at = planned(world, known)
