@@ -47,6 +47,25 @@ def test_reminders_of_another_day_are_not_sent_when_their_window_is_closed(world
     assert not (plan.decision == "contact").any()
 
 
+def test_reminders_of_strangers_to_an_empty_base_are_proposed_to_nobody(world, shop):
+    told = next_needs(world.log, as_of=world.as_of).reminders()
+    assert len(told)
+    assert len(NeedReminder(reminders=told).propose(shop.situation(shop.tables([])))) == 0
+
+
+def test_who_bought_since_the_list_was_made_is_not_reminded(world):
+    """The list is of a week ago; the base knows of this week's purchases."""
+    before = world.as_of - dt.timedelta(days=7)
+    told = next_needs(world.log, as_of=before).reminders()
+    base = rt.summarize(world.log, as_of=world.as_of)
+    worth = rt.appraise(base, chance=False)
+    situation = situate(base, worth, rt.anticipate(base), rt.assign_tiers(base, worth))
+    asked = NeedReminder(reminders=told).propose(situation)
+    assert len(asked) > 0
+    assert (base.last_at[asked.base_row] <= np.datetime64(before)).all()
+    assert (base.last_at[situation.rows_of(told.customer_id)] > np.datetime64(before)).any(), "somebody did buy"
+
+
 def test_a_strategy_without_reminders_says_what_it_wants():
     with pytest.raises(TypeError, match="Reminders"):
         NeedReminder(reminders=[("anna", "coffee")])

@@ -335,8 +335,10 @@ class NeedReminder:
         told, today = self.reminders, np.datetime64(situation.as_of, "D")
         rows = situation.rows_of(told.customer_id)
         open_ = (rows >= 0) & (told.margin > 0) & (told.opens_at <= today) & (told.closes_at >= today)
-        since = situation.histories.last_at[rows] > np.datetime64(told.provenance.as_of or situation.as_of, "D")
-        due = np.flatnonzero(open_ & ~since)  # who bought since they were told may have what she needs
+        due = np.flatnonzero(open_)
+        # Who bought since they were told may have what she needs.
+        since = situation.histories.last_at[rows[due]] > np.datetime64(told.provenance.as_of or situation.as_of, "D")
+        due = due[~since]
         return _proposals(
             self.name,
             situation,
