@@ -166,8 +166,8 @@ def test_a_broken_policy_lets_nothing_through_and_is_named(shop, how):
 def test_a_policy_that_gives_no_reason_still_vetoes(shop):
     situation = shop.situation(shop.tables(["a"]))
     silent = Broken(lambda n: Review(allowed=np.zeros(n, dtype=bool), reason=np.full(n, " ")))
-    allowed, vetoes, notes = gate([silent], shop.proposals(situation, [(0, CARD, 1.0)]), situation)
-    assert (allowed.tolist(), notes) == ([False], ())
+    passed, vetoes, notes = gate([silent], shop.proposals(situation, [(0, CARD, 1.0)]), situation)
+    assert (passed.allowed.tolist(), notes) == ([False], ())
     assert "gave no reason" in vetoes.reason[0]
 
 
@@ -187,8 +187,8 @@ def test_every_veto_is_written_down_in_the_order_of_the_policies_names(shop):
 def test_a_policy_cannot_bring_back_what_another_refused(shop):
     situation = shop.situation(shop.tables(["a"]), do_not_contact=frozenset("a"))
     yes = Broken(lambda n: Review(allowed=np.ones(n, dtype=bool), reason=np.full(n, "")), name="zzz")
-    allowed, _, _ = gate([yes, DoNotContact()], shop.proposals(situation, [(0, CARD, 1.0)]), situation)
-    assert allowed.tolist() == [False]
+    passed, _, _ = gate([yes, DoNotContact()], shop.proposals(situation, [(0, CARD, 1.0)]), situation)
+    assert passed.allowed.tolist() == [False]
 
 
 @pytest.mark.parametrize("policies", [[MinimumGap(), MinimumGap(days=3)], [object()], [Broken(_raise, name=" ")]])

@@ -33,6 +33,7 @@ __all__ = [
     "IntColumn",
     "BoolColumn",
     "DayColumn",
+    "MinuteColumn",
 ]
 
 TextColumn = NDArray[np.str_]
@@ -40,6 +41,7 @@ FloatColumn = NDArray[np.float64]
 IntColumn = NDArray[np.int64]
 BoolColumn = NDArray[np.bool_]
 DayColumn = NDArray[np.datetime64]
+MinuteColumn = NDArray[np.datetime64]
 
 
 def read_only(values: Any) -> NDArray[Any]:

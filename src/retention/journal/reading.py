@@ -47,6 +47,8 @@ _DONE = (
 _NOBODY = "coalesce(p.customer_id, '') AS who"
 _EVENTS = "FROM events AS e LEFT JOIN people AS p ON p.person = e.person"
 _ALWAYS = "9999-12-31"
+# What decisions written by an older version of the package do not say.
+_UNSAID = {"segment": "", "evidence": "assumption", "explored": False, "not_before": "", "not_after": ""}
 
 
 def touches_before(store: Store, day: dt.date) -> Touches:
@@ -127,7 +129,7 @@ def adherence(store: Store) -> Adherence:
 
 def decisions(store: Store, as_of: dt.date | None) -> Decisions:
     """Who was chosen and in which arm."""
-    return table_of(Decisions, _of_nights(store, "decision", as_of))
+    return table_of(Decisions, [_UNSAID | row for row in _of_nights(store, "decision", as_of)])
 
 
 def vetoes(store: Store, as_of: dt.date | None) -> Vetoes:

@@ -92,7 +92,8 @@ def write_night(store: Store, plan: "Plan") -> int:
             probability=row["probability"],
             money=row["money"],
             hours=row["hours"],
-            detail={"kind": row["kind"], "strategy": row["strategy"], "gain": row["gain"]},
+            detail={name: row[name] for name in ("kind", "strategy", "gain", "segment", "evidence", "explored")}
+            | {name: _instant(row[name]) for name in ("not_before", "not_after")},
             reason=row["reason"],
         )
         for row in sorted(rows_of(chosen), key=lambda row: people[row["customer_id"]])
@@ -110,6 +111,10 @@ def write_night(store: Store, plan: "Plan") -> int:
         for number, row in enumerate(sorted(rows_of(vetoes), key=lambda row: people[row["customer_id"]]))
     ]
     return append(store, [night, *decisions, *refused])
+
+
+def _instant(at: dt.datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="minutes")
 
 
 def write_touches(

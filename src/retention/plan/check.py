@@ -62,7 +62,7 @@ def check(
         "window": lambda r: r["opens"] is None or r["opens"] < situation.as_of or r["closes"] < r["opens"],
         "gain": lambda r: not r["net"] > 0,
         "hold-out": lambda r: _held(r["customer_id"], plan),
-        "costs": lambda r: (r["money"], r["hours"]) not in [(a.money, a.hours) for a in _actions(r, plan)],
+        "costs": lambda r: (r["money"], r["hours"]) not in [(a.outlay, a.hours) for a in _actions(r, plan)],
     }
     for rule, broken in faults.items():
         count = sum(1 for row in contacts if broken(row))

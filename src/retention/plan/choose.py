@@ -138,7 +138,7 @@ class _Purse:
 
     def __init__(self, budget: Budget, actions: tuple[Action, ...]) -> None:
         self.money_limit, self.hours_limit = micro_limit(budget.money), micro_limit(budget.hours)
-        self.costs = [(micro_cost(a.money), micro_cost(a.hours)) for a in actions]
+        self.costs = [(micro_cost(a.outlay), micro_cost(a.hours)) for a in actions]
         self.money_used = self.hours_used = 0
         self.share: FloatColumn = np.asarray(
             [_portion(m, self.money_limit) + _portion(h, self.hours_limit) for m, h in self.costs], dtype=np.float64
@@ -182,7 +182,7 @@ def upper_bound(proposals: Proposals, budget: Budget) -> float:
     net, rows = proposals.net[order], proposals.base_row[order]
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
     shares, limited = [], []
-    for attribute, limit in (("money", budget.money), ("hours", budget.hours)):
+    for attribute, limit in (("outlay", budget.money), ("hours", budget.hours)):
         cost = np.asarray(proposals.of_actions(attribute)[order], dtype=np.float64)
         shares.append(cost / limit if limit else np.zeros(len(cost)))
         limited.append(float(bool(limit)))

@@ -20,7 +20,7 @@ from retention.plan.proposals import ContactPolicy, OutreachStrategy, Proposals
 from retention.plan.reasons import reasons
 from retention.plan.situation import Situation
 from retention.plan.strategies import built_in_strategies
-from retention.plan.vetoes import VetoTable, gate
+from retention.plan.vetoes import Passed, VetoTable, gate
 from retention.records.permissions import Consents
 from retention.records.touches import Touches
 from retention.tiers.tiering import Tiering
@@ -178,14 +178,15 @@ def plan_for(
     proposers = built_in_strategies() if strategies is None else tuple(strategies)
     reviewers = built_in_policies() if policies is None else tuple(policies)
     proposals = Proposals.joined(_propose(strategy, situation) for strategy in proposers)
-    allowed, vetoes, notes = gate(reviewers, proposals, situation)
+    passed, vetoes, notes = gate(reviewers, proposals, situation)
     who = np.unique(proposals.base_row)
     held = np.zeros(len(situation), dtype=bool)
     held[who] = holdout_draws(ids[who].tolist(), salt) < holdout
-    choice = choose(proposals, allowed, budget=budget, held_out=held[proposals.base_row], seed=seed)
+    choice = choose(proposals, passed.allowed, budget=budget, held_out=held[proposals.base_row], seed=seed)
     return _plan(
         situation,
         proposals,
+        passed,
         vetoes,
         choice,
         budget=budget,
@@ -284,6 +285,7 @@ def _notes(
 def _plan(
     situation: Situation,
     proposals: Proposals,
+    passed: Passed,
     vetoes: VetoTable,
     choice: Choice,
     *,
@@ -310,7 +312,7 @@ def _plan(
     decision = np.full(n, "none", dtype="<U8")
     decision[proposals.base_row[choice.chosen]] = "contact"
     decision[proposals.base_row[choice.held_out]] = "hold-out"
-    money, hours = (np.asarray(proposals.of_actions(a), dtype=np.float64) for a in ("money", "hours"))
+    money, hours = (np.asarray(proposals.of_actions(a), dtype=np.float64) for a in ("outlay", "hours"))
     names = proposals.of_actions("name") if len(proposals) else np.zeros(0, dtype="<U1")
     never = np.datetime64("NaT", "D")
     return Plan(
@@ -331,6 +333,10 @@ def _plan(
         evidence=spread(proposals.evidence[picked], ""),
         reason=reasons(situation, proposals, vetoes, choice, budget=budget, holdout=holdout),
         consent=spread(_consent(proposals, picked, situation), ""),
+        segment=situation.tiering.tier,
+        explored=np.zeros(n, dtype=bool),
+        not_before=spread(passed.not_before[picked], np.datetime64("NaT", "m")),
+        not_after=spread(passed.not_after[picked], np.datetime64("NaT", "m")),
         as_of=situation.as_of,
         budget=budget,
         spent_money=choice.spent_money,

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from retention.domain import Action
 from retention.frames.drawing import axes
-from retention.frames.table import DayColumn, FloatColumn, Table, TextColumn, column
+from retention.frames.table import BoolColumn, DayColumn, FloatColumn, MinuteColumn, Table, TextColumn, column
 from retention.plan.budget import Budget
 from retention.plan.proposals import Assumption
 from retention.plan.vetoes import VetoCounts, VetoTable
@@ -98,6 +98,10 @@ class Plan(Table):
     evidence: TextColumn = column("'assumption' or 'measured'; empty if nothing")
     reason: TextColumn = column("why, or why not, in words")
     consent: TextColumn = column("'granted', 'not needed' or 'none on file'; empty if nothing", optional=True)
+    segment: TextColumn = column("her tier")
+    explored: BoolColumn = column("whether what to do was drawn by chance, to learn from it")
+    not_before: MinuteColumn = column("earliest instant of the contact (UTC); NaT if any will do")
+    not_after: MinuteColumn = column("latest instant of the contact (UTC); NaT if any will do")
 
     as_of: dt.date
     budget: Budget
@@ -274,7 +278,7 @@ def _bytes(values: np.ndarray) -> bytes:
         encoded = [value.encode("utf-8", "surrogatepass") for value in values.tolist()]
         return b"".join(len(one).to_bytes(4, "little") + one for one in encoded)
     if values.dtype.kind == "M":
-        return values.astype("datetime64[D]").astype("<i8").tobytes()
+        return values.astype("datetime64[m]").astype("<i8").tobytes()
     # Adding zero turns -0.0 into 0.0, which a reader cannot tell apart.
     return (values + 0.0).astype("<f8").tobytes()
 

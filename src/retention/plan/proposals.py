@@ -13,6 +13,7 @@ from retention.frames.table import (
     DayColumn,
     FloatColumn,
     IntColumn,
+    MinuteColumn,
     Table,
     TextColumn,
     column,
@@ -66,8 +67,8 @@ class Proposals(Table):
 
     @property
     def net(self) -> FloatColumn:
-        """Gain less the money that the contact costs."""
-        return read_only(self.gain - self.of_actions("money")) if len(self) else self.gain
+        """Gain less the money that the contact is expected to cost, reward included."""
+        return read_only(self.gain - self.of_actions("expected_cost")) if len(self) else self.gain
 
     @classmethod
     def none(cls) -> Self:
@@ -111,10 +112,16 @@ def _append(actions: list[Action], action: Action) -> int:
 
 @frozen(eq=False, kw_only=True)
 class Review:
-    """A policy's answer: which proposals may go on, and for the others why not (empty text where allowed)."""
+    """A policy's answer: which proposals may go on, and for the others why not (empty text where allowed).
+
+    A policy about the time of day says with ``not_before`` and ``not_after`` (UTC, to the minute, NaT for no matter)
+    between which instants an allowed contact may be made. Of several policies the narrowest counts.
+    """
 
     allowed: BoolColumn = attrs.field(converter=read_only)
     reason: TextColumn = attrs.field(converter=read_only)
+    not_before: MinuteColumn | None = attrs.field(default=None, converter=attrs.converters.optional(read_only))
+    not_after: MinuteColumn | None = attrs.field(default=None, converter=attrs.converters.optional(read_only))
 
     @classmethod
     def veto(cls, refused: BoolColumn, reason: str | Sequence[str]) -> Self:

@@ -3,15 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 from attrs import frozen
 
 from retention.errors import PlanError
-from retention.frames.table import BoolColumn, IntColumn, Table, TextColumn, column
+from retention.frames.table import BoolColumn, IntColumn, MinuteColumn, Table, TextColumn, column
 from retention.plan.proposals import ContactPolicy, Proposals, Review
 from retention.plan.situation import Situation
 
-__all__ = ["VetoTable", "VetoCounts", "gate"]
+__all__ = ["Passed", "VetoTable", "VetoCounts", "gate"]
+
+_EARLIEST = np.datetime64("0001-01-01T00:00", "m")
+_LATEST = np.datetime64("9999-12-31T23:59", "m")
+
+
+@frozen(eq=False, kw_only=True)
+class Passed:
+    """Which proposals pass all policies, and between which instants (UTC; NaT where any will do)."""
+
+    allowed: BoolColumn
+    not_before: MinuteColumn
+    not_after: MinuteColumn
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -44,36 +57,56 @@ class VetoCounts(Table):
 
 def gate(
     policies: Sequence[ContactPolicy], proposals: Proposals, situation: Situation
-) -> tuple[BoolColumn, VetoTable, tuple[str, ...]]:
-    """Which proposals pass all policies, all vetoes, and notes on policies that failed.
+) -> tuple[Passed, VetoTable, tuple[str, ...]]:
+    """Which proposals pass all policies and when, all vetoes, and notes on policies that failed.
 
     Policies run in the order of their names and each sees all proposals. One that raises, or answers with anything
-    but a boolean and a text for each proposal, refuses everything it was asked about (it fails closed).
+    but a boolean and a text for each proposal, refuses everything it was asked about (it fails closed). Where two
+    policies leave no common time of day, both are on file as the reason.
     """
-    allowed = np.ones(len(proposals), dtype=bool)
+    n = len(proposals)
+    allowed = np.ones(n, dtype=bool)
+    first, last = np.full(n, _EARLIEST), np.full(n, _LATEST)
+    timers: list[str] = []
     parts: list[VetoTable] = []
     notes: list[str] = []
     names = np.asarray([a.name for a in proposals.actions], dtype=np.str_)
     channels = np.asarray([a.channel for a in proposals.actions], dtype=np.str_)
-    for name, policy in _by_name(policies):
-        review, note = _ask(name, policy, proposals, situation)
-        notes += [note] if note else []
-        allowed &= review.allowed
-        refused = np.flatnonzero(~review.allowed)
+
+    def refuse(mask: BoolColumn, policy: str, reason: TextColumn) -> None:
+        refused = np.flatnonzero(mask)
         if len(refused):
             parts.append(
                 VetoTable(
                     customer_id=proposals.customer_id[refused],
                     action=names[proposals.action[refused]],
                     channel=channels[proposals.action[refused]],
-                    policy=np.full(len(refused), name),
-                    reason=review.reason[refused],
+                    policy=np.full(len(refused), policy),
+                    reason=reason[refused],
                 )
             )
+
+    for name, policy in _by_name(policies):
+        review, note = _ask(name, policy, proposals, situation)
+        notes += [note] if note else []
+        allowed &= review.allowed
+        refuse(~review.allowed, name, review.reason)
+        if review.not_before is not None and review.not_after is not None:
+            timers.append(name)
+            first = np.where(np.isnat(review.not_before), first, np.maximum(first, review.not_before))
+            last = np.where(np.isnat(review.not_after), last, np.minimum(last, review.not_after))
+    never = allowed & (first > last)
+    if never.any():
+        refuse(never, " and ".join(timers), np.full(n, "no time of day is left that all of them allow"))
+    passed = Passed(
+        allowed=allowed & ~never,
+        not_before=np.where(first > _EARLIEST, first, np.datetime64("NaT", "m")),
+        not_after=np.where(last < _LATEST, last, np.datetime64("NaT", "m")),
+    )
     if not parts:
-        return allowed, VetoTable.none(), tuple(notes)
+        return passed, VetoTable.none(), tuple(notes)
     columns: dict[str, Any] = {c: np.concatenate([part.columns()[c] for part in parts]) for c in parts[0].columns()}
-    return allowed, VetoTable(**columns), tuple(notes)
+    return passed, VetoTable(**columns), tuple(notes)
 
 
 def _by_name(policies: Sequence[ContactPolicy]) -> list[tuple[str, ContactPolicy]]:
@@ -108,7 +141,7 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
     silent = ~review.allowed & (np.strings.str_len(np.strings.strip(review.reason)) == 0)
     if silent.any():
         unexplained = f"the policy {name!r} refused and gave no reason"
-        review = Review(allowed=review.allowed, reason=np.where(silent, unexplained, review.reason))
+        review = attrs.evolve(review, reason=np.where(silent, unexplained, review.reason))
     return review, ""
 
 
@@ -125,4 +158,13 @@ def _read(answer: object, n: int) -> tuple[str, Review | None]:
         return f"gave reasons of {reason.dtype} where text is asked for", None
     if np.ma.is_masked(answer.allowed):
         return "left some proposals without an answer", None
-    return "", Review(allowed=allowed, reason=reason.astype(np.str_))
+    times = [_minutes(given) for given in (answer.not_before, answer.not_after)]
+    if any(given is not None for given in times):
+        if any(given is None or given.shape != (n,) for given in times):
+            return "gave a time of day that is not two instants for each proposal", None
+    return "", Review(allowed=allowed, reason=reason.astype(np.str_), not_before=times[0], not_after=times[1])
+
+
+def _minutes(given: object) -> MinuteColumn | None:
+    column = None if given is None else np.asarray(given)
+    return column.astype("datetime64[m]") if column is not None and column.dtype.kind == "M" else None
