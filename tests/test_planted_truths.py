@@ -117,7 +117,7 @@ def test_in_a_null_world_the_plan_claims_no_effect_and_the_proof_finds_none():
         contacts = night.plan["decision"] == "contact"
         assert contacts.any()
         assert set(night.plan["evidence"][contacts].tolist()) == {"assumption"}
-        assert night.plan.measured_effect is None
+        assert not night.plan.measured
         assert "no effect has been measured" in repr(night.plan)
         works += proof.verdict == "works"
     assert works <= 3

@@ -39,7 +39,20 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "timing": ("tail",),
     "tiers": ("rule",),
     "audit": ("period_days",),
-    "plan": ("strategies", "policies", "money", "hours", "holdout", "salt", "seed"),
+    "plan": (
+        "strategies",
+        "policies",
+        "money",
+        "hours",
+        "capacity",
+        "at_least",
+        "at_most",
+        "risk",
+        "holdout",
+        "explore",
+        "salt",
+        "seed",
+    ),
     "files": ("consents", "touches", "complaints", "do_not_contact", "causes"),
     "output": ("folder", "journal", "as_of"),
     "plugins": ("blocked",),
@@ -83,8 +96,8 @@ def _section(instance: object, attribute: "attrs.Attribute[Any]", value: Any) ->
     if not isinstance(value, Mapping) or not all(isinstance(one, Mapping) for one in inner):
         raise ConfigError(
             f"{attribute.name} = {value!r}"[:200],
-            rule="[read] holds keys and values, [options] a section for each name",
-            remedy="write [options.'frequency-cap'] and its keys below",
+            rule=f"{attribute.name} holds keys and values" + (", by name" if attribute.name == "options" else ""),
+            remedy="write [options.'frequency-cap'] and its keys below, or [plan.capacity] and phone = 30",
         )
 
 
@@ -147,7 +160,12 @@ class Program:
     options: Mapping[str, Mapping[str, Any]] = field(factory=dict, validator=_section)
     money: float | None = field(default=0.0, validator=_number(0.0))
     hours: float | None = field(default=8.0, validator=_number(0.0))
+    capacity: Mapping[str, int] = field(factory=dict, validator=_section)
+    at_least: Mapping[str, int] = field(factory=dict, validator=_section)
+    at_most: Mapping[str, int] = field(factory=dict, validator=_section)
+    risk: float = field(default=0.0, validator=_number(0.0, 100.0))
     holdout: float = field(default=0.1, validator=_number(0.0, 0.9))
+    explore: float = field(default=0.0, validator=_number(0.0, 0.5))
     salt: str = field(default="retention", validator=_text)
     seed: int = field(default=0, validator=_number(0))
     consents: str | Consents | None = field(default=None, validator=_list_of(Consents))
@@ -207,6 +225,13 @@ class Program:
                 rule="the keys of [read] are the arguments of rt.read_transactions",
                 remedy="see its documentation",
             ) from None
+
+    @property
+    def budget(self) -> Budget:
+        """What one plan may spend."""
+        return Budget(
+            money=self.money, hours=self.hours, capacity=self.capacity, at_least=self.at_least, at_most=self.at_most
+        )
 
     def read_touches(self) -> Touches | None:
         """The contacts so far, from the configured file; None if there is none."""
@@ -274,7 +299,7 @@ class Program:
             worth,
             when,
             tiers,
-            budget=Budget(money=self.money, hours=self.hours),
+            budget=self.budget,
             strategies=self._chosen(registry, "outreach_strategy", self.strategies),
             policies=self._chosen(registry, "contact_policy", self.policies),
             journal=journal,
@@ -284,6 +309,8 @@ class Program:
             do_not_contact=_customers(self.do_not_contact),
             causes=self.causes,
             holdout=self.holdout,
+            explore=self.explore,
+            risk=self.risk,
             salt=self.salt,
             seed=self.seed,
             as_of=day,

@@ -16,7 +16,7 @@ from attrs import evolve
 from retention.domain.days import as_day
 from retention.errors import ConfigError, PlanError
 from retention.histories import Histories
-from retention.plan import Budget, ContactPolicy, Memory, OutreachStrategy, Plan
+from retention.plan import Budget, ContactPolicy, Learned, Memory, OutreachStrategy, Plan
 from retention.plan import make_plan as _make_plan
 from retention.plugins import Registry, open_registry
 from retention.records import (
@@ -153,7 +153,10 @@ def make_plan(
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
     causes: Any = None,
+    responses: Learned | None = None,
     holdout: float = 0.1,
+    explore: float = 0.0,
+    risk: float = 0.0,
     salt: str = "retention",
     seed: int = 0,
     as_of: str | dt.date | None = None,
@@ -166,7 +169,7 @@ def make_plan(
         valuation: from :func:`appraise`.
         outlook: from ``rt.anticipate``.
         tiering: from :func:`assign_tiers`.
-        budget: money and hours that may be spent.
+        budget: money, hours and contacts that may be spent.
         strategies: names or objects; None takes the built-in four.
         policies: names or objects; None takes all built-in ones. An empty list means no guard at all.
         journal: what was done before: caps, gaps and hold-outs persist through it.
@@ -176,7 +179,10 @@ def make_plan(
         complaints: customers with an open complaint.
         do_not_contact: customers who asked not to be contacted.
         causes: why customers leave, as far as known: by id, or ``Contracts``, or a file or frame for ``read_causes``.
+        responses: what was learned of gains so far, see ``retention.proof.learn``; None goes by assumptions.
         holdout: share of customers kept out at random, for the proof.
+        explore: share of customers for whom chance decides tonight, so that something is learned of other actions.
+        risk: number of standard deviations that a gain is counted short of what is expected.
         salt: names the hold-out lottery; another salt draws other customers.
         seed: breaks ties.
         as_of: the plan's day; None takes that of the histories.
@@ -216,7 +222,10 @@ def make_plan(
         complaints=complaints,
         do_not_contact=do_not_contact,
         causes=_causes(causes, histories.as_of if as_of is None else as_day(as_of)),
+        responses=responses,
         holdout=holdout,
+        explore=explore,
+        risk=risk,
         salt=salt,
         seed=seed,
         as_of=None if as_of is None else as_day(as_of),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retention.domain import Touch
-from retention.plan import Budget, check, holdout_draws, make, plan_for
+from retention.plan import Budget, check, holdout, holdout_draws, make, plan_for
 from retention.plan.choose import Choice
 from retention.records import Touches
 
@@ -48,14 +48,25 @@ def test_a_good_plan_has_nothing_wrong_and_neither_has_an_empty_one(situation, s
     assert check(plan_for(nobody, budget=POOR), nobody) == []
 
 
-def _everyone(proposals, allowed, *, budget, held_out, seed):
+def _everyone(proposals, allowed, *, budget, lots, segment, risk):
     """Wrong: one proposal for each customer, whatever the budgets."""
     cards = np.flatnonzero(allowed)
     fate = np.where(allowed, "chosen", "vetoed")
     money = float(proposals.of_actions("money")[cards].sum())
     hours = float(proposals.of_actions("hours")[cards].sum())
     none = np.zeros(0, dtype=np.int64)
-    return Choice(chosen=cards, held_out=none, fate=fate, spent_money=money, spent_hours=hours, best_possible=0.0)
+    return Choice(
+        chosen=cards,
+        held_out=none,
+        left_alone=none,
+        explored=np.zeros(len(proposals), dtype=bool),
+        fate=fate,
+        probability=np.full(len(proposals), 1.0 - lots.holdout),
+        priced=np.zeros(len(proposals)),
+        spent_money=money,
+        spent_hours=hours,
+        bound=0.0,
+    )
 
 
 def test_a_chooser_that_ignores_budgets_and_the_hold_out_is_caught(situation, monkeypatch):
@@ -71,7 +82,7 @@ def test_a_chooser_that_lies_about_spending_is_caught(situation, monkeypatch):
 
 
 def test_a_hold_out_drawn_anew_every_night_is_caught(situation, monkeypatch):
-    monkeypatch.setattr(make, "holdout_draws", lambda ids, salt: holdout_draws(ids, salt + "night 2"))
+    monkeypatch.setattr(holdout, "holdout_draws", lambda ids, salt: holdout_draws(ids, salt + "night 2"))
     assert "hold-out" in _rules(check(plan_for(situation, budget=Budget(None, None), holdout=0.5), situation))
 
 

@@ -1,5 +1,6 @@
 """The chooser against every possible choice."""
 
+import datetime as dt
 import itertools
 from fractions import Fraction
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from retention.domain import Action
 from retention.errors import ConfigError
-from retention.plan import Budget, choose, upper_bound
+from retention.plan import Budget, choose
+from retention.plan.holdout import Lots, draw_lots
 
 costs = st.sampled_from([0.0, 0.1, 0.7, 1.1, 1.5, 5.0])
 
@@ -45,6 +47,17 @@ def _best_of_all(offers, budget):
     return float(best)
 
 
+DAY = dt.date(2011, 12, 1)
+
+
+def _lots(proposals, seed=0, **shares) -> Lots:
+    return draw_lots(proposals, **({"holdout": 0.0, "salt": "s", "day": DAY, "seed": seed} | shares))
+
+
+def _all(proposals):
+    return np.ones(len(proposals), dtype=bool)
+
+
 def _action(name, **costs):
     return Action(name=name, kind="give", channel="post", customer_benefit="x", **costs)
 
@@ -52,8 +65,7 @@ def _action(name, **costs):
 def _chosen(shop, offers, budget):
     """The net gain of each chosen (customer, action)."""
     proposals = shop.proposals(shop.situation(shop.tables(["a", "b", "c", "d"])), offers)
-    nobody = np.zeros(len(proposals), dtype=bool)
-    chosen = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=0).chosen
+    chosen = choose(proposals, _all(proposals), budget=budget, lots=_lots(proposals, 0)).chosen
     names = [proposals.actions[a].name for a in proposals.action[chosen]]
     return dict(
         zip(zip(proposals.base_row[chosen].tolist(), names, strict=True), proposals.net[chosen].tolist(), strict=True)
@@ -65,8 +77,7 @@ def _chosen(shop, offers, budget):
 def test_the_choice_is_feasible_and_its_bound_is_one(shop, offers, money, hours, seed):
     situation = shop.situation(shop.tables(["a", "b", "c", "d"]))
     proposals, budget = shop.proposals(situation, offers), Budget(money, hours)
-    nobody = np.zeros(len(proposals), dtype=bool)
-    choice = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=seed)
+    choice = choose(proposals, _all(proposals), budget=budget, lots=_lots(proposals, seed))
     reached, best = float(proposals.net[choice.chosen].sum()), _best_of_all(offers, budget)
     assert len(set(proposals.base_row[choice.chosen].tolist())) == len(choice.chosen)
     assert (proposals.net[choice.chosen] > 0).all()
@@ -77,18 +88,16 @@ def test_the_choice_is_feasible_and_its_bound_is_one(shop, offers, money, hours,
         str(hours)
     )
     assert reached <= best + 1e-9
-    assert best <= choice.best_possible + 1e-9
-    assert best <= upper_bound(proposals, budget) + 1e-9
+    assert best <= choice.bound + 1e-9
 
 
 @given(offers=offers())
 def test_without_limits_everyone_gets_her_best_action(shop, offers):
     situation = shop.situation(shop.tables(["a", "b", "c", "d"]))
     proposals, budget = shop.proposals(situation, offers), Budget(None, None)
-    nobody = np.zeros(len(proposals), dtype=bool)
-    choice = choose(proposals, ~nobody, budget=budget, held_out=nobody, seed=0)
+    choice = choose(proposals, _all(proposals), budget=budget, lots=_lots(proposals, 0))
     assert proposals.net[choice.chosen].sum() == pytest.approx(_best_of_all(offers, budget))
-    assert choice.best_possible == pytest.approx(_best_of_all(offers, budget))
+    assert choice.bound == pytest.approx(_best_of_all(offers, budget))
 
 
 def test_a_rich_budget_buys_calls_and_a_poor_one_cards(shop):
@@ -97,10 +106,9 @@ def test_a_rich_budget_buys_calls_and_a_poor_one_cards(shop):
     call = Action(name="call", kind="give", channel="phone", hours=1.0, customer_benefit="x")
     situation = shop.situation(shop.tables(["a", "b"]))
     proposals = shop.proposals(situation, [(0, card, 5.0), (0, call, 20.0), (1, card, 4.0), (1, call, 12.0)])
-    nobody = np.zeros(4, dtype=bool)
 
     def actions(hours):
-        choice = choose(proposals, ~nobody, budget=Budget(0, hours), held_out=nobody, seed=0)
+        choice = choose(proposals, _all(proposals), budget=Budget(0, hours), lots=_lots(proposals, 0))
         return [proposals.actions[proposals.action[p]].name for p in choice.chosen]
 
     assert actions(0.2) == ["card", "card"]
@@ -138,9 +146,8 @@ def test_ties_are_broken_by_the_seed_and_not_by_the_alphabet(shop, seed):
     card = Action(name="card", kind="give", channel="post", hours=1.0, customer_benefit="x")
     situation = shop.situation(shop.tables(ids))
     proposals = shop.proposals(situation, [(i, card, 5.0) for i in range(20)])
-    nobody = np.zeros(20, dtype=bool)
     picks = {
-        s: tuple(choose(proposals, ~nobody, budget=Budget(0, 5), held_out=nobody, seed=s).chosen.tolist())
+        s: tuple(choose(proposals, _all(proposals), budget=Budget(0, 5), lots=_lots(proposals, s)).chosen.tolist())
         for s in (seed, seed + 1)
     }
     assert all(len(pick) == 5 for pick in picks.values())

@@ -94,5 +94,5 @@ def test_a_held_out_customer_uses_no_budget(shop):
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan"), "half"])
 def test_an_impossible_share_is_one_clear_error(shop, share):
-    with pytest.raises(PlanError, match="hold-out is a share"):
+    with pytest.raises(PlanError, match="holdout is a share"):
         make_plan(*shop.tables(["7"]), budget=RICH, holdout=share)

@@ -157,7 +157,7 @@ def test_without_money_a_plan_still_spends_hours(shop):
 @given(data=st.data(), budget=budgets)
 def test_until_something_is_measured_every_gain_is_called_an_assumption(data, shop, budget):
     plan = plan_for(data.draw(shop.situations()), budget=budget)
-    assert plan.measured_effect is None
+    assert not plan.measured
     assert set(plan.evidence[plan.decision != "none"].tolist()) <= {"assumption"}
     said = "no effect has been measured yet; gains are assumptions"
     assert said in repr(plan)

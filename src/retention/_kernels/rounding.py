@@ -204,7 +204,8 @@ def linear(market: Market, price: Floats | None) -> Linear | None:
         return Linear(np.zeros((n, market.actions)), np.zeros(len(market.limits)), 0.0)
     value = profit[actions, rows]
     use = use_of_pairs(market, uses, rows, actions)
-    unit = np.maximum(np.abs(use).max(axis=0), 1e-300)
+    most = np.abs(use).max(axis=0)
+    unit = np.where(most > 0, most, 1.0)  # a limit that nobody uses holds in any unit
     size = float(np.abs(value).max()) or 1.0
     one = csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(n, len(rows)))
     both = csr_array(_stack(one, csr_array((use / unit).T)))
@@ -478,7 +479,8 @@ def _programme(
         return None if needed.any() or (limits < 0).any() else (counts, 0.0)
     value = profit[actions, rows]
     use = use_of_pairs(market, uses, rows, actions)
-    unit = np.maximum(np.abs(use).max(axis=0), 1e-300)
+    most = np.abs(use).max(axis=0)
+    unit = np.where(most > 0, most, 1.0)  # a limit that nobody uses holds in any unit
     size = float(np.abs(value).max()) or 1.0
     one = csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(len(market), len(rows)))
     lower = np.concatenate([np.where(needed, weight, 0.0), np.full(len(limits), -np.inf)])

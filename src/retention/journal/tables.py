@@ -71,17 +71,19 @@ class Adherence(Table):
 
 @frozen(eq=False, repr=False, kw_only=True)
 class Decisions(Table):
-    """One row a customer and night that was chosen, in either arm; the id is empty once she was forgotten."""
+    """One row a customer and night for whom something was decided; the id is empty once she was forgotten."""
 
     as_of: DayColumn = column("the plan's day")
     customer_id: TextColumn = column("who; empty if forgotten")
-    arm: TextColumn = column("'contact' or 'hold-out'")
+    arm: TextColumn = column("'contact' or 'hold-out'; empty if nothing was drawn for one who explores")
     action: TextColumn = column("what was, or would have been, done")
     channel: TextColumn = column("how")
     kind: TextColumn = column("give, ask, thank, remind, connect or wait")
     strategy: TextColumn = column("who proposed it")
     segment: TextColumn = column("her tier on that day; empty in journals of older versions")
-    probability: FloatColumn = column("that she is contacted with this action, as the plan drew it")
+    probability: FloatColumn = column(
+        "of being contacted so, as it was drawn; of being left alone where that was drawn"
+    )
     explored: BoolColumn = column("whether the action was drawn by chance to learn from it")
     evidence: TextColumn = column("'assumption' or 'measured': where the expected gain came from")
     gain: FloatColumn = column("incremental margin that was expected, before cost", unit="money")

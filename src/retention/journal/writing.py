@@ -59,7 +59,7 @@ def write_night(store: Store, plan: "Plan") -> int:
     """A plan's night, decisions and vetoes; how many events are new."""
     day = plan.as_of.isoformat()
     contact, held = plan.decision == "contact", plan.decision == "hold-out"
-    chosen, vetoes = plan.take(contact | held), plan.vetoes
+    chosen, vetoes = plan.take(contact | held | plan.explored), plan.vetoes
     people = people_of(store, [*chosen.customer_id.tolist(), *vetoes.customer_id.tolist()])
     night = event_of(
         ("night", day),
@@ -71,6 +71,7 @@ def write_night(store: Store, plan: "Plan") -> int:
             "version": plan.provenance.version or "",
             "seed": int(plan.seed),
             "holdout_share": float(plan.holdout_share),
+            "explore": float(plan.explore),
             "salt": plan.salt,
             "customers": len(plan),
             "contacts": int(contact.sum()),
@@ -86,7 +87,7 @@ def write_night(store: Store, plan: "Plan") -> int:
             person=people[row["customer_id"]],
             action=row["action"],
             channel=row["channel"],
-            arm=row["decision"],
+            arm="" if row["decision"] == "none" else row["decision"],
             direction="out",
             until=(plan.as_of + dt.timedelta(days=_DAYS_TO_CARRY_OUT)).isoformat(),
             probability=row["probability"],

@@ -21,6 +21,8 @@ from retention.timing.causes import DECEASED, UNCONTROLLABLE
 
 __all__ = ["check"]
 
+_NONE = Action(name="none", kind="wait", channel="none", customer_benefit="none")
+
 
 def check(
     plan: Plan,
@@ -36,9 +38,9 @@ def check(
     """What is wrong with a plan, a line a rule; an empty list if nothing is.
 
     It checks consent, the do-not-contact list, causes of leaving, open complaints, frequency cap and minimum gap (with
-    the limits given; the defaults are those of the built-in policies), both budgets, one row a customer in the base's
-    order, that no row is without a reason, and that the hold-out is the one that salt and share say. Lines give
-    counts, never ids.
+    the limits given; the defaults are those of the built-in policies), both budgets, capacities of channels, ceilings
+    of tiers, one row a customer in the base's order, that no row is without a reason, and that hold-out, controls and
+    exploration are those that salt and shares say. Lines give counts, never ids.
     """
     wrong: list[str] = []
     ids = [str(who) for who in plan.customer_id]
@@ -60,8 +62,13 @@ def check(
         "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,
         "minimum gap": lambda r: gap_days > 0 and _touches(r, situation, gap_days) > 0,
         "window": lambda r: r["opens"] is None or r["opens"] < situation.as_of or r["closes"] < r["opens"],
-        "gain": lambda r: not r["net"] > 0,
+        "gain": lambda r: not r["net"] > 0 and r["segment"] not in plan.budget.at_least,
         "hold-out": lambda r: _held(r["customer_id"], plan),
+        "control": lambda r: _controlled(r, plan),
+        "exploration": lambda r: (
+            r["explored"] and not _draw(r["customer_id"], f"{_night(plan)}|explore") < plan.explore
+        ),
+        "time of day": lambda r: None not in (r["not_before"], r["not_after"]) and r["not_before"] > r["not_after"],
         "costs": lambda r: (r["money"], r["hours"]) not in [(a.outlay, a.hours) for a in _actions(r, plan)],
     }
     for rule, broken in faults.items():
@@ -80,12 +87,22 @@ def check(
         if not 0 <= Decimal(str(spent)) - exact + Decimal("1e-6") <= Decimal("1e-6") * (len(contacts) + 2):
             wrong.append(f"budget: the {name} that the plan says it spends is not the sum over its contacts")
 
+    for what, column, limits in (
+        ("capacity", "channel", plan.budget.capacity),
+        ("ceiling", "segment", plan.budget.at_most),
+    ):
+        for name, limit in limits.items():
+            if sum(1 for row in contacts if row[column].casefold() == name.casefold()) > limit:
+                wrong.append(f"{what}: more contacts by {column} than there may be")
+
     held = [row for row in (plan.row(i) for i in range(len(plan))) if row["decision"] == "hold-out"]
-    if not all(_held(row["customer_id"], plan) for row in held):
+    if not all(_held(row["customer_id"], plan) or _controlled(row, plan) for row in held):
         wrong.append("hold-out: a customer is held out whom salt and share do not hold out")
-    due = 1.0 - plan.holdout_share
-    if any(abs(row["probability"] - due) > 1e-12 for row in contacts + held):
-        wrong.append("hold-out: a probability is not what the share of the hold-out leaves")
+    for row in contacts + held:
+        due = max((1.0 - plan.holdout_share) * (1.0 - action.control) for action in _actions(row, plan) or [_NONE])
+        if not (0 < row["probability"] <= due + 1e-12 and (plan.explore or row["probability"] >= due - 1e-12)):
+            wrong.append("hold-out: a probability is not what the shares of the lots leave")
+            break
     if any(not str(reason).strip() for reason in plan.reason):
         wrong.append("reason: a row says neither why nor why not")
     if not set(plan.decision.tolist()) <= {"contact", "hold-out", "none"}:
@@ -143,6 +160,22 @@ def _rows_for(who: str, ids: np.ndarray) -> list[int]:
 
 
 def _held(who: str, plan: Plan) -> bool:
-    digest = hashlib.blake2b(f"{plan.salt}|{who}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    # In exact fractions: the first 53 bits are below the share.
-    return Fraction(int.from_bytes(digest, "big") >> 11, 2**53) < Fraction(plan.holdout_share)
+    return _draw(who, plan.salt) < Fraction(plan.holdout_share)
+
+
+def _controlled(row: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether she is in the control of the action."""
+    return any(
+        _draw(row["customer_id"], f"{plan.salt}|control|{action.name}") < Fraction(action.control)
+        for action in _actions(row, plan)
+    )
+
+
+def _night(plan: Plan) -> str:
+    return f"{plan.salt}|{plan.as_of.isoformat()}"
+
+
+def _draw(who: str, salt: str) -> Fraction:
+    """The first 53 bits of a hash, as an exact fraction."""
+    digest = hashlib.blake2b(f"{salt}|{who}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return Fraction(int.from_bytes(digest, "big") >> 11, 2**53)

@@ -1,208 +1,428 @@
-"""The chooser: at most one contact a customer, within both budgets, as much net gain as a greedy walk finds.
+"""The chooser: who gets which of the proposed contacts, so that the sum of net gains is as large as all limits allow.
 
-The share of a contact is ``c = money / money budget + hours / hours budget`` (a budget without limit counts nothing).
+What is best for everyone together is :func:`~retention.plan.allocate`'s work. Here it is decided who takes part in it:
 
-1. A proposal is a candidate if no policy refused it, its net gain is above zero, and it fits the budgets by itself.
-2. For each customer the candidates that lie on the upper hull of net gain over share make a ladder: the first rung is
-   the contact with the most net gain per share, each further rung trades up to a dearer contact with less gain per
-   additional share.
-3. All rungs of all customers are walked, the most gain per additional share first, ties by a hash of the seed and the
-   id. A rung is taken if the customer's new contact, in place of her old one, fits what is left of both budgets.
-4. Customers still without a contact are walked once more with all their candidates, the most gain per share first: a
-   contact off the ladder may fit where the ladder's did not.
+- The **hold-out** does not; nor does a customer for an action in whose control she is. What she would have got is read
+  off the prices that the others' limits have: her best proposal at these prices, if that is worth what the others'
+  chosen ones are worth. So both arms hold the customers whom one rule selects, and the draw alone tells them apart.
+  Where the rule is not sharp (equal claims, a last contact that did not fit) the same share of both is selected.
+- **Explorers** do not: a stated share of customers, drawn anew every night, for whom one of their proposals, or none,
+  is drawn with equal chances. Of the limits they get that share, and no more are drawn than surely fit.
 
-A customer in the hold-out takes her turn like all others and against the same budgets, but uses nothing of them: at
-her turn she does not yet know her arm, which is what makes the two arms comparable.
-
-Greedy is not optimal: a large contact may find no room beside small ones. :func:`upper_bound` says how far from the
-best it can be at most. Costs are counted in whole millionths, so no sum of roundings exceeds a budget.
+Costs are counted in whole millionths, so no sum of roundings exceeds a budget. Of actions that are worth the same the
+one at a touchpoint that exists already comes first, then the cheaper. Customers with equal claims come in the order of
+a hash of seed and id.
 """
 
-from collections.abc import Iterable
+import math
+from typing import Any
 
 import numpy as np
-from attrs import frozen
-from numpy.typing import NDArray
+from attrs import field, frozen
 
 from retention.domain import Action
+from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, TextColumn
+from retention.plan.allocate import Allocation, allocate
 from retention.plan.budget import Budget, micro_cost, micro_limit
-from retention.plan.holdout import tie_keys
+from retention.plan.holdout import Lots
 from retention.plan.proposals import Proposals
 
-__all__ = ["Choice", "choose", "upper_bound"]
+__all__ = ["Choice", "choose"]
+
+_MICRO = 1e6
 
 
 @frozen(eq=False, kw_only=True)
 class Choice:
-    """Positions of the proposals chosen and held out, and the fate of every proposal."""
+    """What became of every proposal.
+
+    ``chosen``, ``held_out`` and ``left_alone`` are positions of proposals; ``left_alone`` has one for each customer for
+    whom "nothing" was drawn. ``explored`` is True for the proposals of customers who were drawn. ``probability`` is the
+    chance that she is contacted so (of ``left_alone``: that she is not contacted). ``priced`` is what a proposal is
+    worth net of what it takes of the limits at their prices. ``prices`` and ``bound`` are the allocation's.
+    """
 
     chosen: IntColumn
     held_out: IntColumn
+    left_alone: IntColumn
+    explored: BoolColumn
     fate: TextColumn
+    probability: FloatColumn
+    priced: FloatColumn
     spent_money: float
     spent_hours: float
-    best_possible: float
+    bound: float
+    prices: dict[str, float] = field(factory=dict)
+    used: dict[str, float] = field(factory=dict)
+    limits: dict[str, float] = field(factory=dict)
+    method: str = "exact"
+    notes: tuple[str, ...] = ()
 
 
-def choose(proposals: Proposals, allowed: BoolColumn, *, budget: Budget, held_out: BoolColumn, seed: int) -> Choice:
-    """Choose among the proposals that the policies allow; ``held_out`` is True for proposals to hold-out customers."""
-    net = proposals.net
-    purse = _Purse(budget, proposals.actions)
-    share = purse.share[proposals.action] if len(proposals) else net
-    gainful = allowed & np.isfinite(net) & (net > 0)
-    candidates = np.flatnonzero(gainful & np.isfinite(share))
-    taken = _walk(proposals, candidates, share, held_out, purse, seed)
+def choose(
+    proposals: Proposals,
+    allowed: BoolColumn,
+    *,
+    budget: Budget,
+    lots: Lots,
+    segment: TextColumn | None = None,
+    risk: float = 0.0,
+) -> Choice:
+    """Choose among the proposals that the policies allow.
+
+    ``lots`` are what was drawn, ``segment`` is the tier of each proposal's customer, ``risk`` the number of standard
+    deviations that a gain is counted short of what is expected.
+    """
+    board = _Board(proposals, allowed, budget, lots, segment, risk)
+    drawn = board.draw_explorers()
+    playing = ~board.held & ~drawn.row
+    notes = list(drawn.notes)
+    allocation, said = board.allocate(playing, drawn)
+    controlled, wanted = np.zeros(len(board), dtype=bool), np.full(len(board), -1, dtype=np.int64)
+    if board.control.any():
+        wanted = board.best(allocation)
+        controlled = playing & board.selected(allocation, playing) & board.best_is_control(allocation)
+        allocation, said = board.allocate(playing & ~controlled, drawn)
+    notes += said
+    would = board.selected(allocation, playing & ~controlled)
+    best = np.where(controlled, wanted, board.best(allocation))
+
+    held = (board.held & would) | controlled
+    got = np.full(len(board), -1, dtype=np.int64)
+    got[playing & ~controlled] = allocation.choice
+    rule = np.where(playing & ~controlled, got, np.where(would | controlled, best, -1))
+    got[drawn.row] = drawn.action[drawn.row]
+    chosen, held_out = board.positions(got), board.positions(np.where(held, best, -1))
+    alone = board.first_positions(drawn.row & (got < 0))
 
     fate = np.full(len(proposals), "passed over")
+    taken = np.concatenate([chosen, held_out])
     has_one = np.isin(proposals.base_row, proposals.base_row[taken])
-    fate[gainful & ~has_one] = "budget"
-    fate[allowed & ~gainful] = "no gain"
+    fate[board.gainful & ~has_one] = "budget"
+    fate[board.gainful & np.isin(proposals.base_row, proposals.base_row[alone])] = "drawn"
+    fate[allowed & ~board.gainful & ~has_one] = "no gain"
     fate[~allowed] = "vetoed"
-    fate[taken] = np.where(held_out[taken], "hold-out", "chosen")
-    open_to_contact = candidates[~held_out[candidates]]
+    fate[chosen], fate[held_out] = "chosen", "hold-out"
+    explorers = board.customers[drawn.row]
+    uses = board.uses(got)
     return Choice(
-        chosen=taken[~held_out[taken]],
-        held_out=taken[held_out[taken]],
+        chosen=chosen,
+        held_out=held_out,
+        left_alone=alone,
+        explored=np.isin(proposals.base_row, explorers),
         fate=fate,
-        spent_money=purse.money_used / 1e6,
-        spent_hours=purse.hours_used / 1e6,
-        best_possible=upper_bound(proposals.take(open_to_contact), budget),
+        probability=board.probabilities(rule, got, drawn, alone),
+        priced=board.priced_proposals(allocation),
+        spent_money=uses["money"] / _MICRO,
+        spent_hours=uses["hours"] / _MICRO,
+        bound=allocation.bound / _MICRO + board.worth_of(np.where(drawn.row, got, -1)),
+        prices=board.named(allocation.prices),
+        used=board.spent(uses, got),
+        limits=board.limits(),
+        method=allocation.method,
+        notes=tuple(notes),
     )
 
 
-def _walk(
-    proposals: Proposals, candidates: IntColumn, share: FloatColumn, held_out: BoolColumn, purse: "_Purse", seed: int
-) -> IntColumn:
-    """The proposals taken, by position."""
-    net, rows, action = proposals.net.tolist(), proposals.base_row.tolist(), proposals.action.tolist()
-    shares, names = share.tolist(), [a.name for a in proposals.actions]
-    # What tells two proposals of one customer apart must not depend on the order in which they came.
-    label = [(names[a], s) for a, s in zip(action, proposals.strategy.tolist(), strict=True)]
-    of_customer: dict[int, list[int]] = {}
-    for p in candidates.tolist():
-        of_customer.setdefault(rows[p], []).append(p)
-    ids = {row: str(proposals.customer_id[ps[0]]) for row, ps in of_customer.items()}
-    turn = dict(zip(ids, zip(tie_keys(ids.values(), seed), ids.values(), strict=True), strict=True))
+@frozen(eq=False, kw_only=True)
+class _Drawn:
+    """Explorers: which rows of the board, the action each drew (-1 for none), and the share drawn in the end."""
 
-    rungs = [
-        (-slope, *turn[row], height, p)
-        for row, ps in of_customer.items()
-        for height, (slope, p) in enumerate(_ladder(ps, net, shares, label))
-    ]
-    current: dict[int, int] = {}
-    for *_, p in sorted(rungs):
-        if purse.take(action[p], _action_of(current.get(rows[p]), action), held=bool(held_out[p])):
-            current[rows[p]] = p
-    left = [
-        (-_per_share(net[p], shares[p]), *turn[row], label[p], p)
-        for row, ps in of_customer.items()
-        if row not in current
-        for p in ps
-    ]
-    for *_, p in sorted(left):
-        if rows[p] not in current and purse.take(action[p], None, held=bool(held_out[p])):
-            current[rows[p]] = p
-    return np.asarray(sorted(current.values()), dtype=np.int64)
+    row: BoolColumn
+    action: IntColumn
+    share: float
+    notes: tuple[str, ...] = ()
 
 
-def _action_of(position: int | None, action: list[int]) -> int | None:
-    return None if position is None else action[position]
+class _Board:
+    """The proposals that may be chosen as a table of customers and actions."""
 
-
-def _per_share(net: float, share: float) -> float:
-    return net / max(share, 1e-12)
-
-
-def _ladder(
-    positions: Iterable[int], net: list[float], share: list[float], label: list[tuple[str, str]]
-) -> list[tuple[float, int]]:
-    """The upper hull of net gain over share, as (gain per additional share, position), cheapest first."""
-    hull: list[tuple[float, int]] = []
-    for p in sorted(positions, key=lambda p: (share[p], -net[p], label[p])):
-        if hull and net[p] <= net[hull[-1][1]]:
-            continue
-        while hull:
-            slope, last = hull[-1]
-            step = _per_share(net[p] - net[last], share[p] - share[last])
-            if step <= slope:
-                break
-            hull.pop()
-        slope = _per_share(net[p], share[p]) if not hull else step
-        hull.append((slope, p))
-    return hull
-
-
-class _Purse:
-    """What is left of both budgets, in whole millionths."""
-
-    def __init__(self, budget: Budget, actions: tuple[Action, ...]) -> None:
+    def __init__(
+        self,
+        proposals: Proposals,
+        allowed: BoolColumn,
+        budget: Budget,
+        lots: Lots,
+        segment: TextColumn | None,
+        risk: float,
+    ) -> None:
+        self.proposals, self.budget, self.lots, self.risk = proposals, budget, lots, risk
+        self.order = sorted(range(len(proposals.actions)), key=lambda a: _turn(proposals.actions[a]))
+        self.actions = [proposals.actions[a] for a in self.order]
+        self.outlay = np.asarray([micro_cost(a.outlay) for a in self.actions], dtype=np.int64)
+        self.hours = np.asarray([micro_cost(a.hours) for a in self.actions], dtype=np.int64)
         self.money_limit, self.hours_limit = micro_limit(budget.money), micro_limit(budget.hours)
-        self.costs = [(micro_cost(a.outlay), micro_cost(a.hours)) for a in actions]
-        self.money_used = self.hours_used = 0
-        self.share: FloatColumn = np.asarray(
-            [_portion(m, self.money_limit) + _portion(h, self.hours_limit) for m, h in self.costs], dtype=np.float64
+        self.channels = list(dict.fromkeys(a.channel.casefold() for a in self.actions))
+        self.channel = np.asarray([self.channels.index(a.channel.casefold()) for a in self.actions], dtype=np.intp)
+        places = {name.casefold(): number for name, number in budget.capacity.items()}
+        self.capacity = [places.get(name) for name in self.channels]
+
+        worth = proposals.net - risk * proposals.gain_sd if risk else proposals.net
+        place = np.argsort(self.order).astype(np.int64) if self.order else np.zeros(0, dtype=np.int64)
+        action = place[proposals.action] if len(proposals) else proposals.action
+        self.gainful = allowed & np.isfinite(worth) & (worth > 0)
+        usable = np.flatnonzero(allowed & np.isfinite(worth) & ((worth > 0) | bool(budget.at_least)))
+        rows, first = np.unique(proposals.base_row[usable], return_index=True)
+        lead = usable[first]
+        turn = np.lexsort((proposals.customer_id[lead], lots.turn[lead]))
+        self.customers, self.lead = rows[turn], lead[turn]
+        n, k = len(rows), max(len(self.actions), 1)
+        where = np.empty(n, dtype=np.int64)
+        where[turn] = np.arange(n)
+        at = where[np.searchsorted(rows, proposals.base_row[usable])]
+        # Of two proposals of one action for one customer the better stands; of equal ones that of the first strategy.
+        worst_first = np.lexsort((-_ranks(proposals.strategy[usable]), worth[usable]))
+        self.position = np.full((n, k), -1, dtype=np.int64)
+        self.position[at[worst_first], action[usable][worst_first]] = usable[worst_first]
+        self.there = self.position >= 0
+        self.fits = self.there & (self.fits_alone() if self.actions else False)
+        self.worth = np.where(self.there, worth[self.position] if len(proposals) else 0.0, 0.0)
+        self.control = self.there & (lots.controlled[self.position] if len(proposals) else False)
+        self.held = lots.held[self.lead]
+        names = segment[self.lead] if segment is not None else np.full(n, "")
+        self.tiers = sorted({*budget.at_least, *budget.at_most})
+        self.tier = np.full(n, len(self.tiers), dtype=np.intp)
+        for index, name in enumerate(self.tiers):
+            self.tier[names == name] = index
+
+    def __len__(self) -> int:
+        return len(self.customers)
+
+    def fits_alone(self) -> BoolColumn:
+        """Which actions some limit leaves room for."""
+        room = np.ones(len(self.actions), dtype=bool)
+        for use, limit in ((self.outlay, self.money_limit), (self.hours, self.hours_limit)):
+            room &= use <= (limit if limit is not None else np.iinfo(np.int64).max)
+        shut = np.asarray([places == 0 for places in self.capacity], dtype=bool)
+        return np.asarray(room & ~(shut[self.channel] if len(self.channels) else False))
+
+    # Exploration
+
+    def draw_explorers(self) -> _Drawn:
+        """The customers drawn tonight, as long as the dearest that each could draw fits their share of every limit."""
+        share, n = self.lots.explore, len(self)
+        none = _Drawn(row=np.zeros(n, dtype=bool), action=np.full(n, -1, dtype=np.int64), share=0.0)
+        options = self.fits & ~self.control & (self.worth > 0)
+        if not share or not n:
+            return none
+        draw = self.lots.night[self.lead]
+        drawn = np.flatnonzero(~self.held & options.any(axis=1) & (draw < share))
+        drawn = drawn[np.argsort(draw[drawn], kind="stable")]
+        most: list[tuple[Any, float | None]] = [
+            (np.where(options, self.outlay, 0).max(axis=1), self.money_limit),
+            (np.where(options, self.hours, 0).max(axis=1), self.hours_limit),
+        ]
+        for c, places in enumerate(self.capacity):
+            most.append(((options & (self.channel == c)).any(axis=1).astype(np.int64), places))
+        for s, name in enumerate(self.tiers):
+            most.append(((self.tier == s).astype(np.int64), self.budget.at_most.get(name)))
+        fit = len(drawn)
+        for use, limit in most:
+            if limit is not None:
+                fit = min(fit, int(np.searchsorted(np.cumsum(use[drawn]), share * limit, side="right")))
+        notes: tuple[str, ...] = ()
+        if fit < len(drawn):
+            share, drawn = float(draw[drawn[fit]]), drawn[:fit]
+            notes = (
+                f"exploration was cut to {share:.2%} of the customers: more would not surely fit their share "
+                "of the limits",
+            )
+        count = options.sum(axis=1)
+        pick = np.minimum((self.lots.pick[self.lead] * (count + 1)).astype(np.int64), count)
+        rank = np.cumsum(options, axis=1) - 1
+        hit = options & (rank == pick[:, None])
+        row = np.zeros(n, dtype=bool)
+        row[drawn] = True
+        action = np.where(row & hit.any(axis=1), hit.argmax(axis=1), -1)
+        return _Drawn(row=row, action=action, share=share, notes=notes)
+
+    def probabilities(self, rule: IntColumn, got: IntColumn, drawn: _Drawn, alone: IntColumn) -> FloatColumn:
+        """The chance of each proposal to be carried out; for who was drawn to be left alone, of that."""
+        out = np.zeros(len(self.proposals))
+        if not len(self):
+            return out
+        options = self.fits & (self.worth > 0)
+        kept = np.asarray([1.0 - a.control for a in self.actions] or [1.0]) * (1.0 - self.lots.holdout)
+        at_random = options / (options.sum(axis=1) + 1)[:, None]
+        by_rule = np.arange(self.there.shape[1]) == rule[:, None]
+        chance = kept * (drawn.share * at_random + (1.0 - drawn.share) * by_rule)
+        out[self.position[self.there]] = chance[self.there]
+        left = drawn.row & (got < 0)
+        out[alone] = (1.0 - self.lots.holdout) * (
+            drawn.share / (options[left].sum(axis=1) + 1) + (1.0 - drawn.share) * (rule[left] < 0)
         )
+        return out
 
-    def take(self, new: int, old: int | None, *, held: bool) -> bool:
-        """Put one action in the place of another (or of none) if both budgets allow it."""
-        money, hours = self.costs[new]
-        freed_money, freed_hours = self.costs[old] if old is not None and not held else (0, 0)
-        money_used = self.money_used - freed_money + money
-        hours_used = self.hours_used - freed_hours + hours
-        if _over(money_used, self.money_limit) or _over(hours_used, self.hours_limit):
-            return False
-        if not held:
-            self.money_used, self.hours_used = money_used, hours_used
-        return True
+    # The allocation, its prices, and what they say of those who took no part
+
+    def allocate(self, playing: BoolColumn, drawn: _Drawn) -> tuple[Allocation, list[str]]:
+        """The best for those who take part, with what the explorers left."""
+        used = self.uses(np.where(drawn.row, drawn.action, -1))
+        n = int(playing.sum())
+        open_ = self.there[playing] & ~self.control[playing]
+        channels = np.bincount(self.channel[drawn.action[drawn.action >= 0]], minlength=len(self.channels))
+        tiers = np.bincount(self.tier[drawn.action >= 0], minlength=len(self.tiers) + 1)
+        at_most = {
+            s: max(self.budget.at_most[name] - int(tiers[s]), 0)
+            for s, name in enumerate(self.tiers)
+            if name in self.budget.at_most
+        }
+        at_least, notes = {}, []
+        for s, name in enumerate(self.tiers):
+            floor = self.budget.at_least.get(name, 0) - int(tiers[s])
+            reachable = int((open_.any(axis=1) & (self.tier[playing] == s)).sum())
+            if floor > reachable:
+                notes.append(f"of the tier {name!r} {floor:,} contacts are asked for and {reachable:,} are possible")
+            if floor > 0:
+                at_least[s] = min(floor, reachable, at_most.get(s, floor))
+        # What counts as gain is the worth plus the outlay, because the allocator takes the outlay off again.
+        given: dict[str, Any] = {
+            "money": _less(self.money_limit, used["money"]),
+            "hours": _less(self.hours_limit, used["hours"]),
+            "hours_each": self.hours if len(self.actions) else np.zeros(1),
+            "channel": self.channel if len(self.actions) else [0],
+            "capacity": [
+                None if places is None else max(places - int(c), 0)
+                for places, c in zip(self.capacity, channels, strict=True)
+            ]
+            or [None],
+            "allowed": open_,
+        }
+        costs = self.outlay.astype(np.float64) if len(self.actions) else np.zeros(1)
+        gains = np.where(open_, self.worth[playing] * _MICRO + costs, 0.0)
+        if self.tiers:
+            given |= {"segment": self.tier[playing], "at_most": at_most}
+        if at_least:
+            try:
+                return allocate(gains, costs, at_least=at_least, **given), notes
+            except ConfigError:
+                notes.append("the floors by tier do not fit the limits together, and were left out")
+        return allocate(gains if n else gains.reshape(0, self.there.shape[1]), costs, **given), notes
+
+    def reduced(self, allocation: Allocation) -> FloatColumn:
+        """What each pair is worth net of what it takes of the limits at their prices; -inf if they leave no room."""
+        price = allocation.prices
+        cost = price.get("money", 0.0) * self.outlay if self.money_limit else np.zeros(len(self.actions))
+        cost = cost + (price.get("hours", 0.0) * self.hours if self.hours_limit else 0.0)
+        for c, places in enumerate(self.capacity):
+            cost = cost + (price.get(f"channel {c}", 0.0) if places else 0.0) * (self.channel == c)
+        out = np.where(self.fits, self.worth * _MICRO - (cost if len(self.actions) else 0.0), -np.inf)
+        for s in range(len(self.tiers)):
+            by_tier = price.get(f"segment {s} at most", 0.0) + price.get(f"segment {s} at least", 0.0)
+            out[self.tier == s] -= by_tier
+        return out
+
+    def best(self, allocation: Allocation) -> IntColumn:
+        """Each customer's best action at the prices."""
+        return self.reduced(allocation).argmax(axis=1) if len(self) else np.zeros(0, dtype=np.int64)
+
+    def best_is_control(self, allocation: Allocation) -> BoolColumn:
+        """Whether that is an action in whose control she is."""
+        return np.asarray(self.control[np.arange(len(self)), self.best(allocation)])
+
+    def selected(self, allocation: Allocation, playing: BoolColumn) -> BoolColumn:
+        """Whom the rule that the allocation comes to selects, whether she took part in it or not."""
+        if not len(self):
+            return np.zeros(0, dtype=bool)
+        reduced = self.reduced(allocation)
+        top, mine = reduced.max(axis=1), np.full(len(self), -1, dtype=np.int64)
+        mine[playing] = allocation.choice
+        taken = mine >= 0
+        open_ = np.where(self.control, -np.inf, reduced).max(axis=1)
+        passed = playing & ~taken & (open_ > -np.inf)
+        if not taken.any():
+            return np.asarray((top > 0) & ~passed.any())
+        slack = 1e-9 * float(np.abs(self.worth).max(initial=0.0)) * _MICRO
+        low = float(reduced[taken, mine[taken]].min()) - slack
+        high = float(open_[passed].max()) + slack if passed.any() else -math.inf
+        if high < low:
+            return np.asarray(top >= ((low + high) / 2 if passed.any() else min(low, 0.0)))
+        between = (open_ >= low) & (open_ <= high) & playing
+        share = float(taken[between].mean()) if between.any() else 1.0
+        return np.asarray((top > high) | ((top >= low) & (self.lots.tie[self.lead] < share)))
+
+    # Accounts
+
+    def positions(self, got: IntColumn) -> IntColumn:
+        """The proposals of these actions."""
+        rows = np.flatnonzero(got >= 0)
+        return np.asarray(np.sort(self.position[rows, got[rows]]))
+
+    def first_positions(self, rows: BoolColumn) -> IntColumn:
+        """Each customer's best proposal."""
+        mine = np.where(self.fits, self.worth, -np.inf)
+        return np.sort(self.position[rows, mine[rows].argmax(axis=1)]) if rows.any() else np.zeros(0, dtype=np.int64)
+
+    def uses(self, got: IntColumn) -> dict[str, int]:
+        """Money and hours, in whole millionths."""
+        actions = got[got >= 0]
+        return {"money": int(self.outlay[actions].sum()), "hours": int(self.hours[actions].sum())}
+
+    def worth_of(self, got: IntColumn) -> float:
+        """What these are expected to bring, net."""
+        rows = np.flatnonzero(got >= 0)
+        return math.fsum(self.worth[rows, got[rows]].tolist())
+
+    def priced_proposals(self, allocation: Allocation) -> FloatColumn:
+        """The reduced worth by proposal; NaN for those that cannot be chosen."""
+        out = np.full(len(self.proposals), np.nan)
+        out[self.position[self.fits]] = self.reduced(allocation)[self.fits] / _MICRO
+        return out
+
+    def named(self, prices: Any) -> dict[str, float]:
+        """Prices by the names that the budget has for the limits: money for one more unit of each."""
+        out = {}
+        for name, value in prices.items():
+            kind, _, index = name.partition(" ")
+            scale = 1.0 if kind in ("money", "hours") else 1 / _MICRO
+            if kind == "channel":
+                if self.capacity and self.capacity[int(index)] is not None:
+                    out[f"{self.channels[int(index)]} contacts"] = value * scale
+            elif kind == "segment":
+                number, _, what = index.partition(" ")
+                out[f"{what} of {self.tiers[int(number)]}"] = value * scale
+            elif getattr(self.budget, kind) is not None:
+                out[kind] = value
+        return out
+
+    def limits(self) -> dict[str, float]:
+        """The limits by the same names."""
+        out: dict[str, float] = {}
+        out |= {"money": self.budget.money} if self.budget.money is not None else {}
+        out |= {"hours": self.budget.hours} if self.budget.hours is not None else {}
+        out |= {f"{c} contacts": float(p) for c, p in zip(self.channels, self.capacity, strict=True) if p is not None}
+        for what, by_tier in (("at least", self.budget.at_least), ("at most", self.budget.at_most)):
+            out |= {f"{what} of {tier}": float(number) for tier, number in by_tier.items()}
+        return out
+
+    def spent(self, uses: dict[str, int], got: IntColumn) -> dict[str, float]:
+        """How much of each limit is used."""
+        taken = got >= 0
+        out = {"money": uses["money"] / _MICRO, "hours": uses["hours"] / _MICRO}
+        for c, name in enumerate(self.channels):
+            out[f"{name} contacts"] = float((self.channel[got[taken]] == c).sum())
+        for s, tier in enumerate(self.tiers):
+            out |= dict.fromkeys((f"at least of {tier}", f"at most of {tier}"), float((self.tier[taken] == s).sum()))
+        return {name: out[name] for name in self.limits()}
 
 
-def _over(used: int, limit: int | None) -> bool:
-    return limit is not None and used > limit
+def _turn(action: Action) -> tuple[Any, ...]:
+    """The order of actions among equals: a touchpoint that exists already, then what costs less, then by name."""
+    return (
+        not action.touchpoint,
+        action.outlay,
+        action.hours,
+        action.name,
+        action.channel,
+        action.purpose,
+        repr(action),
+    )
 
 
-def _portion(cost: int, limit: int | None) -> float:
-    """The share of a budget that one contact takes; infinite where it does not fit even alone."""
-    if limit is None or cost == 0:
-        return 0.0
-    return cost / limit if cost <= limit else np.inf
+def _ranks(words: TextColumn) -> IntColumn:
+    return np.unique(words, return_inverse=True)[1].reshape(len(words))
 
 
-def upper_bound(proposals: Proposals, budget: Budget) -> float:
-    """The most net gain that any choice of one proposal a customer within the budgets could have.
-
-    By Lagrangian relaxation: for any prices of the two budgets, the budgets at those prices plus each customer's best
-    net gain after prices is a bound. The prices run along three directions (money, hours, both alike), and on each
-    the convex bound is made small by golden section. Every value on the way is a bound, so an unfinished search is
-    loose and never wrong. (Fisher 1981, Management Science 27.)
-    """
-    if not len(proposals):
-        return 0.0
-    order = np.argsort(proposals.base_row, kind="stable")
-    net, rows = proposals.net[order], proposals.base_row[order]
-    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-    shares, limited = [], []
-    for attribute, limit in (("outlay", budget.money), ("hours", budget.hours)):
-        cost = np.asarray(proposals.of_actions(attribute)[order], dtype=np.float64)
-        shares.append(cost / limit if limit else np.zeros(len(cost)))
-        limited.append(float(bool(limit)))
-    both = shares[0] + shares[1], limited[0] + limited[1]
-    directions = [(shares[0], limited[0]), (shares[1], limited[1]), both]
-    return min(_cheapest_price(net, share, capacity, starts) for share, capacity in directions)
-
-
-def _cheapest_price(net: FloatColumn, share: FloatColumn, capacity: float, starts: NDArray[np.intp]) -> float:
-    def bound(price: float) -> float:
-        return price * capacity + float(np.maximum(np.maximum.reduceat(net - price * share, starts), 0.0).sum())
-
-    costly = share > 0
-    if not costly.any():
-        return bound(0.0)
-    low, high, golden = 0.0, max(float(np.max(net[costly] / share[costly])), 0.0), (5**0.5 - 1) / 2
-    best = bound(low)
-    for _ in range(60):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        at_left, at_right = bound(left), bound(right)
-        best = min(best, at_left, at_right)
-        low, high = (low, right) if at_left <= at_right else (left, high)
-    return best
+def _less(limit: int | None, used: int) -> float | None:
+    return None if limit is None else float(max(limit - used, 0))

@@ -1,13 +1,74 @@
 """Who is left alone so that an effect can be measured: the same customers every night, on every machine."""
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+from attrs import frozen
 
-from retention.frames.table import FloatColumn
+from retention.frames.table import BoolColumn, FloatColumn
+from retention.plan.proposals import Proposals
 
-__all__ = ["holdout_draws", "tie_keys"]
+__all__ = ["Lots", "draw_lots", "holdout_draws"]
+
+
+@frozen(eq=False, kw_only=True)
+class Lots:
+    """What was drawn for the customer of each proposal; nothing of it depends on order, batch or machine.
+
+    ``held``: she is in the hold-out, whose share is ``holdout``. ``controlled``: she is in the control of this action.
+    Both stay as long as the salt does. ``night`` (she explores where it is below the share ``explore``), ``pick``
+    (what she gets then) and ``tie`` are drawn anew every night, ``turn`` (who comes first among equals) by the seed.
+    """
+
+    held: BoolColumn
+    controlled: BoolColumn
+    night: FloatColumn
+    pick: FloatColumn
+    tie: FloatColumn
+    turn: np.ndarray
+    holdout: float
+    explore: float = 0.0
+
+
+def draw_lots(
+    proposals: Proposals, *, holdout: float, salt: str, explore: float = 0.0, day: dt.date, seed: int = 0
+) -> Lots:
+    """All lots of a night.
+
+    The hold-out is a hash of salt and id, an action's control one of salt, the action's name and id, exploration one
+    of salt, day and id. So the same customers are left alone every night, and others explore.
+    """
+    ids, who = np.unique(proposals.customer_id, return_inverse=True)
+    who = who.reshape(len(proposals))
+    listed = ids.tolist()
+
+    def draws(text: str) -> FloatColumn:
+        return holdout_draws(listed, text)[who]
+
+    controlled = np.zeros(len(proposals), dtype=bool)
+    for index, action in enumerate(proposals.actions):
+        if action.control:
+            mine = proposals.action == index
+            controlled[mine] = draws(control_salt(salt, action.name))[mine] < action.control
+    unused = np.zeros(len(proposals))
+    night = f"{salt}|{day.isoformat()}"
+    return Lots(
+        held=draws(salt) < holdout,
+        controlled=controlled,
+        night=draws(f"{night}|explore") if explore else unused,
+        pick=draws(f"{night}|pick") if explore else unused,
+        tie=draws(f"{night}|tie"),
+        turn=np.asarray(_hashes(listed, f"tie:{seed}"), dtype=np.uint64)[who],
+        holdout=float(holdout),
+        explore=float(explore),
+    )
+
+
+def control_salt(salt: str, action: str) -> str:
+    """The salt of an action's own control."""
+    return f"{salt}|control|{action}"
 
 
 def holdout_draws(customer_ids: Iterable[str], salt: str) -> FloatColumn:
@@ -22,11 +83,6 @@ def holdout_draws(customer_ids: Iterable[str], salt: str) -> FloatColumn:
         True
     """
     return np.asarray([(key >> 11) / 2.0**53 for key in _hashes(customer_ids, salt)], dtype=np.float64)
-
-
-def tie_keys(customer_ids: Iterable[str], seed: int) -> list[int]:
-    """The order in which customers with equal claims take their turn."""
-    return _hashes(customer_ids, f"tie:{seed}")
 
 
 def _hashes(customer_ids: Iterable[str], salt: str) -> list[int]:

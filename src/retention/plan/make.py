@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from retention.domain import Action
-from retention.errors import PlanError
-from retention.frames.table import IntColumn, Provenance, TextColumn
+from retention.errors import PlanError, nearest
+from retention.frames.table import DayColumn, IntColumn, Provenance, TextColumn
 from retention.histories import Histories
 from retention.plan.budget import Budget
 from retention.plan.choose import Choice, choose
-from retention.plan.holdout import holdout_draws
-from retention.plan.memory import Memory
-from retention.plan.plan import NOTHING_MEASURED, Considered, Plan
+from retention.plan.holdout import draw_lots
+from retention.plan.memory import Learned, Memory
+from retention.plan.plan import Considered, Plan, basis
 from retention.plan.policies import NO_CONSENT_DATA, built_in_policies
 from retention.plan.proposals import ContactPolicy, OutreachStrategy, Proposals
 from retention.plan.reasons import reasons
@@ -46,7 +46,10 @@ def make_plan(
     do_not_contact: Iterable[str] = (),
     causes: Mapping[str, str] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    responses: Learned | None = None,
     holdout: float = 0.1,
+    explore: float = 0.0,
+    risk: float = 0.0,
     salt: str = "retention",
     seed: int = 0,
     as_of: dt.date | None = None,
@@ -57,7 +60,10 @@ def make_plan(
     contacts so far; both together count. ``consents`` None means that no consent data exist: channels that need
     consent stay closed. ``complaints`` and ``do_not_contact`` are customer ids; ``causes`` says by id why customers
     leave. ``holdout`` is the share of customers whom the plan leaves alone, the same ones every night for one ``salt``.
-    ``seed`` breaks ties. ``as_of`` is the day of the histories unless they have none.
+    ``responses`` are what was learned of gains so far (``retention.proof.learn``). ``explore`` is the share of
+    customers for whom chance decides tonight, so that something is learned of what the plan would not choose. ``risk``
+    counts gains that many standard deviations short. ``seed`` breaks ties. ``as_of`` is the day of the histories unless
+    they have none.
 
     Errors: :class:`PlanError` if the tables are of different customers, there is no day, the journal's hold-out is
     another one, or a strategy fails. A policy that fails is no error: it lets nothing through, and the plan notes it.
@@ -91,7 +97,16 @@ def make_plan(
             remedy="pass the journal's holdout and salt, or start another journal",
         )
     return plan_for(
-        situation, budget=budget, strategies=strategies, policies=policies, holdout=holdout, salt=salt, seed=seed
+        situation,
+        budget=budget,
+        strategies=strategies,
+        policies=policies,
+        responses=responses,
+        holdout=holdout,
+        explore=explore,
+        risk=risk,
+        salt=salt,
+        seed=seed,
     )
 
 
@@ -157,16 +172,33 @@ def plan_for(
     budget: Budget,
     strategies: Sequence[OutreachStrategy] | None = None,
     policies: Sequence[ContactPolicy] | None = None,
+    responses: Learned | None = None,
     holdout: float = 0.1,
+    explore: float = 0.0,
+    risk: float = 0.0,
     salt: str = "retention",
     seed: int = 0,
 ) -> Plan:
     """The plan for a situation; :func:`make_plan` is this after :func:`situate`."""
-    if not (isinstance(holdout, int | float) and 0.0 <= holdout < 1.0):
+    for name, share in (("holdout", holdout), ("explore", explore)):
+        if not (isinstance(share, int | float) and 0.0 <= share < 1.0):
+            raise PlanError(
+                f"{name}={share!r}",
+                rule=f"{name} is a share of customers of at least 0 and below 1",
+                remedy="0.1 is one customer in ten",
+            )
+    if not (isinstance(risk, int | float) and np.isfinite(risk) and risk >= 0):
         raise PlanError(
-            f"holdout={holdout!r}",
-            rule="the hold-out is a share of customers of at least 0 and below 1",
-            remedy="0.1 holds out one customer in ten",
+            f"risk={risk!r}",
+            rule="risk is a number of standard deviations of zero or more",
+            remedy="0 goes by what is expected; 1 leaves out gains that are uncertain",
+        )
+    strangers = sorted({*budget.at_least, *budget.at_most} - {tier.name for tier in situation.tiering.tiers})
+    if strangers:
+        raise PlanError(
+            f"a budget for the tier {strangers[0]!r}",
+            rule="floors and ceilings are of tiers that the tiering has",
+            remedy=nearest(strangers[0], [tier.name for tier in situation.tiering.tiers]),
         )
     ids = situation.customer_id
     if len(np.unique(ids)) != len(ids):
@@ -178,11 +210,17 @@ def plan_for(
     proposers = built_in_strategies() if strategies is None else tuple(strategies)
     reviewers = built_in_policies() if policies is None else tuple(policies)
     proposals = Proposals.joined(_propose(strategy, situation) for strategy in proposers)
+    if responses is not None and len(proposals):
+        proposals = _sound("the learned responses", responses.apply(proposals, situation), situation)
     passed, vetoes, notes = gate(reviewers, proposals, situation)
-    who = np.unique(proposals.base_row)
-    held = np.zeros(len(situation), dtype=bool)
-    held[who] = holdout_draws(ids[who].tolist(), salt) < holdout
-    choice = choose(proposals, passed.allowed, budget=budget, held_out=held[proposals.base_row], seed=seed)
+    choice = choose(
+        proposals,
+        passed.allowed,
+        budget=budget,
+        lots=draw_lots(proposals, holdout=holdout, salt=salt, explore=explore, day=situation.as_of, seed=seed),
+        segment=situation.tiering.tier[proposals.base_row],
+        risk=risk,
+    )
     return _plan(
         situation,
         proposals,
@@ -191,9 +229,11 @@ def plan_for(
         choice,
         budget=budget,
         holdout=float(holdout),
+        explore=float(explore),
+        risk=float(risk),
         salt=salt,
         seed=seed,
-        notes=_notes(situation, reviewers, choice, proposals, notes),
+        notes=_notes(situation, reviewers, choice, proposals, budget, risk, notes),
     )
 
 
@@ -201,8 +241,9 @@ def _propose(strategy: OutreachStrategy, situation: Situation) -> Proposals:
     """A strategy's proposals, once they are whole."""
     name = getattr(strategy, "name", None) or type(strategy).__name__
     try:
-        proposals = strategy.propose(situation)
-        fault = _fault(proposals, situation)
+        return _sound(f"the strategy {name!r}", strategy.propose(situation), situation)
+    except PlanError:
+        raise
     except Exception as error:
         # The text of the exception may hold personal data; the cause is chained for whoever debugs the strategy.
         raise PlanError(
@@ -210,11 +251,15 @@ def _propose(strategy: OutreachStrategy, situation: Situation) -> Proposals:
             rule="a strategy answers with proposals",
             remedy="mend the strategy, or plan without it",
         ) from error
+
+
+def _sound(who: str, proposals: Proposals, situation: Situation) -> Proposals:
+    fault = _fault(proposals, situation)
     if fault:
         raise PlanError(
-            f"the strategy {name!r} answered with {fault}",
+            f"{who} answered with {fault}",
             rule="proposals name customers of the base, actions, finite gains and a window from the plan's day on",
-            remedy="mend the strategy, or plan without it",
+            remedy="mend it, or plan without it",
         )
     return proposals
 
@@ -257,9 +302,11 @@ def _notes(
     policies: Sequence[ContactPolicy],
     choice: Choice,
     proposals: Proposals,
+    budget: Budget,
+    risk: float,
     failures: tuple[str, ...],
 ) -> tuple[str, ...]:
-    notes = [NOTHING_MEASURED, *failures]
+    notes = [basis(proposals.evidence[choice.chosen]), *failures]
     for what, named in (
         ("open complaints", situation.open_complaints),
         ("do-not-contact", situation.do_not_contact),
@@ -274,10 +321,14 @@ def _notes(
     absent = sorted({p.name for p in built_in_policies()} - {p.name for p in policies})
     if absent:
         notes.append(f"this plan was made without the built-in policies: {', '.join(absent)}")
+    unused = sorted({c.casefold() for c in budget.capacity} - {a.channel.casefold() for a in proposals.actions})
+    if unused:
+        notes.append(f"no action goes through {', '.join(map(repr, unused))}, for which the budget has a capacity")
+    notes += choice.notes
     net = float(proposals.net[choice.chosen].sum())
     notes.append(
-        f"the chooser is greedy: it reaches an expected net gain of {net:,.2f}, and no choice within the budgets "
-        f"could exceed {max(net, choice.best_possible):,.2f}"
+        f"the plan reaches an expected net gain of {net:,.2f}, and for what was drawn and with these limits no choice "
+        f"{'of less risk ' if risk else ''}exceeds {max(net, choice.bound):,.2f}"
     )
     return tuple(notes)
 
@@ -291,13 +342,15 @@ def _plan(
     *,
     budget: Budget,
     holdout: float,
+    explore: float,
+    risk: float,
     salt: str,
     seed: int,
     notes: tuple[str, ...],
 ) -> Plan:
     n = len(situation)
     picked = np.concatenate([choice.chosen, choice.held_out])
-    rows = proposals.base_row[picked]
+    rows, alone = proposals.base_row[picked], proposals.base_row[choice.left_alone]
 
     def spread(values: Any, empty: Any) -> Any:
         """Values of the picked proposals, in the base's order."""
@@ -312,6 +365,9 @@ def _plan(
     decision = np.full(n, "none", dtype="<U8")
     decision[proposals.base_row[choice.chosen]] = "contact"
     decision[proposals.base_row[choice.held_out]] = "hold-out"
+    probability, explored = np.zeros(n), np.zeros(n, dtype=bool)
+    probability[rows], probability[alone] = choice.probability[picked], choice.probability[choice.left_alone]
+    explored[rows], explored[alone] = choice.explored[picked], True
     money, hours = (np.asarray(proposals.of_actions(a), dtype=np.float64) for a in ("outlay", "hours"))
     names = proposals.of_actions("name") if len(proposals) else np.zeros(0, dtype="<U1")
     never = np.datetime64("NaT", "D")
@@ -329,21 +385,29 @@ def _plan(
         money=spread(money[picked], 0.0),
         hours=spread(hours[picked], 0.0),
         net=spread(proposals.net[picked], 0.0),
-        probability=np.where(decision == "none", 0.0, 1.0 - holdout),
+        probability=probability,
         evidence=spread(proposals.evidence[picked], ""),
         reason=reasons(situation, proposals, vetoes, choice, budget=budget, holdout=holdout),
         consent=spread(_consent(proposals, picked, situation), ""),
         segment=situation.tiering.tier,
-        explored=np.zeros(n, dtype=bool),
+        explored=explored,
         not_before=spread(passed.not_before[picked], np.datetime64("NaT", "m")),
         not_after=spread(passed.not_after[picked], np.datetime64("NaT", "m")),
+        next_at=_next_at(situation, proposals, choice.chosen),
         as_of=situation.as_of,
         budget=budget,
         spent_money=choice.spent_money,
         spent_hours=choice.spent_hours,
         holdout_share=holdout,
+        explore=explore,
+        risk=risk,
         salt=salt,
         seed=seed,
+        prices=choice.prices,
+        used=choice.used,
+        limits=choice.limits,
+        bound=choice.bound,
+        method=choice.method,
         vetoes=vetoes,
         assumptions=proposals.assumptions,
         notes=notes,
@@ -358,6 +422,7 @@ def _plan(
             money=money,
             hours=hours,
             net=proposals.net,
+            priced=choice.priced,
             fate=choice.fate,
             reason=proposals.reason,
         ),
@@ -366,10 +431,25 @@ def _plan(
             data=situation.histories.provenance.data,
             seed=seed,
             version=situation.histories.provenance.version,
-            parameters={"money": budget.money, "hours": budget.hours, "holdout": holdout, "salt": salt},
+            parameters={
+                "budget": repr(budget),
+                "holdout": holdout,
+                "explore": explore,
+                "risk": risk,
+                "salt": salt,
+            },
             notes=notes,
         ),
     )
+
+
+def _next_at(situation: Situation, proposals: Proposals, chosen: IntColumn) -> DayColumn:
+    """The opening of each contact's window; of the others their own next window if it is to come, else tomorrow."""
+    tomorrow = np.datetime64(situation.as_of, "D") + np.timedelta64(1, "D")
+    coming = situation.outlook.window_opens_at
+    out = np.where(np.isnat(coming) | (coming < tomorrow), tomorrow, coming)
+    out[proposals.base_row[chosen]] = proposals.opens[chosen]
+    return out
 
 
 def _consent(proposals: Proposals, picked: IntColumn, situation: Situation) -> TextColumn:

@@ -1,12 +1,22 @@
-"""What a plan asks of whoever remembers the nights before."""
+"""What a plan asks of whoever remembers the nights before, and of whoever learned from them."""
 
 import datetime as dt
 from typing import Protocol, runtime_checkable
 
+from retention.plan.proposals import Proposals
+from retention.plan.situation import Situation
 from retention.records.permissions import Consents
 from retention.records.touches import Touches
 
-__all__ = ["Memory"]
+__all__ = ["Learned", "Memory"]
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """What earlier nights taught about gains."""
+
+    def apply(self, proposals: Proposals, situation: Situation) -> Proposals:
+        """The same proposals with what is known now of their gains, and where that comes from."""
 
 
 @runtime_checkable

@@ -3,7 +3,9 @@
 import datetime as dt
 import hashlib
 import html
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -17,9 +19,24 @@ from retention.plan.budget import Budget
 from retention.plan.proposals import Assumption
 from retention.plan.vetoes import VetoCounts, VetoTable
 
-__all__ = ["Plan", "LeadList", "Considered", "Explanation"]
+__all__ = ["Plan", "LeadList", "NextContacts", "Considered", "Explanation", "basis"]
 
 NOTHING_MEASURED = "no effect has been measured yet; gains are assumptions"
+
+
+def _fixed(amounts: Mapping[str, float]) -> Mapping[str, float]:
+    return MappingProxyType(dict(amounts))
+
+
+def basis(evidence: TextColumn) -> str:
+    """What the gains of these contacts rest on, in words."""
+    measured = int((evidence == "measured").sum())
+    if not measured:
+        return NOTHING_MEASURED
+    others = len(evidence) - measured
+    return f"the gains of {measured:,} contacts rest on measured effects" + (
+        f", those of {others:,} on assumptions" if others else ""
+    )
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -34,7 +51,8 @@ class Considered(Table):
     money: FloatColumn = column("what the contact costs", unit="money")
     hours: FloatColumn = column("attention it takes", unit="hours")
     net: FloatColumn = column("gain less money", unit="money")
-    fate: TextColumn = column("'chosen', 'hold-out', 'vetoed', 'no gain', 'passed over' or 'budget'")
+    priced: FloatColumn = column("net less what it takes of the limits at their prices; NaN if out of the question")
+    fate: TextColumn = column("'chosen', 'hold-out', 'drawn', 'vetoed', 'no gain', 'passed over' or 'budget'")
     reason: TextColumn = column("why it was proposed, in words")
 
     @classmethod
@@ -73,18 +91,40 @@ class LeadList(Table):
 
 
 @frozen(eq=False, repr=False, kw_only=True)
+class NextContacts(Table):
+    """One row a customer: the next best contact, which may be to wait."""
+
+    customer_id: TextColumn = column("who")
+    what: TextColumn = column("'connect', 'ask' or 'wait'")
+    action: TextColumn = column("what to do; empty while waiting")
+    channel: TextColumn = column("how; empty while waiting")
+    on: DayColumn = column("first day of the window; while waiting, the day to look again")
+    net: FloatColumn = column("expected incremental margin after the cost of the contact", unit="money")
+    reason: TextColumn = column("why, or why not, in words")
+
+    def __repr__(self) -> str:
+        counts = {what: int((self.what == what).sum()) for what in ("connect", "ask", "wait")}
+        return "<NextContacts: " + ", ".join(f"{what} {number:,}" for what, number in counts.items()) + ">"
+
+
+@frozen(eq=False, repr=False, kw_only=True)
 class Plan(Table):
     """One row a customer of the base, in the base's order: what to do, or why nothing.
 
     ``money`` and ``hours`` of a hold-out row are what the contact would have cost; ``spent_money`` and
-    ``spent_hours`` count contacts alone. ``probability`` is the chance of being contacted that the hold-out left
-    her with; a later proof needs it. ``measured_effect`` is None as long as no effect has been measured.
+    ``spent_hours`` count contacts alone. ``money`` is the most that a contact can cost, reward included; ``net`` goes
+    by what it is expected to cost. ``probability`` is the chance of being contacted with this action that the lots left
+    her with, and of a customer for whom "nothing" was drawn the chance of being left alone; a later proof needs it.
+
+    ``prices`` tell for each limit (``money``, ``hours``, ``phone contacts``, ``at least of gold``, ...) what one more
+    unit of it would earn; ``used`` and ``limits`` have the same names. No choice under these limits, for the customers
+    that take part, is expected to bring more than ``bound``.
     """
 
     customer_id: TextColumn = column("who")
     decision: TextColumn = column("'contact', 'hold-out' or 'none'")
     action: TextColumn = column("what to do; empty if nothing")
-    kind: TextColumn = column("give, ask, thank or wait; empty if nothing")
+    kind: TextColumn = column("give, ask, thank, remind, connect or wait; empty if nothing")
     channel: TextColumn = column("how to reach her; empty if nothing")
     strategy: TextColumn = column("who proposed it; empty if nothing")
     opens: DayColumn = column("first day of the window; NaT if nothing")
@@ -94,7 +134,9 @@ class Plan(Table):
     money: FloatColumn = column("what the contact costs", unit="money")
     hours: FloatColumn = column("attention it takes", unit="hours")
     net: FloatColumn = column("gain less money", unit="money")
-    probability: FloatColumn = column("of being contacted, given the hold-out; 0 if not chosen")
+    probability: FloatColumn = column(
+        "of being contacted so, as it was drawn; of being left alone where that was drawn"
+    )
     evidence: TextColumn = column("'assumption' or 'measured'; empty if nothing")
     reason: TextColumn = column("why, or why not, in words")
     consent: TextColumn = column("'granted', 'not needed' or 'none on file'; empty if nothing", optional=True)
@@ -102,6 +144,7 @@ class Plan(Table):
     explored: BoolColumn = column("whether what to do was drawn by chance, to learn from it")
     not_before: MinuteColumn = column("earliest instant of the contact (UTC); NaT if any will do")
     not_after: MinuteColumn = column("latest instant of the contact (UTC); NaT if any will do")
+    next_at: DayColumn = column("first day of the window; if nothing, the day to look again")
 
     as_of: dt.date
     budget: Budget
@@ -115,8 +158,37 @@ class Plan(Table):
     notes: tuple[str, ...]
     currency: str | None
     actions: tuple[Action, ...]
-    measured_effect: None = None
+    explore: float = 0.0
+    risk: float = 0.0
+    prices: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
+    used: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
+    limits: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
+    bound: float = float("nan")
+    method: str = ""
     considered: Considered = attrs.field(factory=Considered.none)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the gain of any contact rests on a measured effect."""
+        return bool((self.evidence[self.decision == "contact"] == "measured").any())
+
+    def next_contacts(self) -> NextContacts:
+        """For every customer what comes next: to connect (give, thank, remind, hand over), to ask, or to wait.
+
+        At most one contact a customer, the one with the highest net gain that policies and limits allow: so a
+        connection comes before a sale where it is worth more.
+        """
+        planned = self.decision == "contact"
+        return NextContacts(
+            customer_id=self.customer_id,
+            what=np.where(planned, np.where(self.kind == "ask", "ask", "connect"), "wait"),
+            action=np.where(planned, self.action, ""),
+            channel=np.where(planned, self.channel, ""),
+            on=self.next_at,
+            net=np.where(planned, self.net, 0.0),
+            reason=self.reason,
+            provenance=self.provenance,
+        )
 
     @property
     def contacts(self) -> "Plan":
@@ -193,8 +265,18 @@ class Plan(Table):
             f"spent: {self.spent_money:,.2f}{unit} of {_limit(self.budget.money)}, "
             f"{self.spent_hours:,.2f} hours of {_limit(self.budget.hours)}",
             f"expected incremental margin after contact cost: {float(self.net[contacts].sum()):,.2f}{unit}",
-            NOTHING_MEASURED,
+            *self._what_more_would_earn(unit),
+            basis(self.evidence[contacts]),
         )
+
+    def _what_more_would_earn(self, unit: str) -> tuple[str, ...]:
+        one = {"money": self.currency or "unit of money", "hours": "hour"}
+        said = [
+            f"one more {one.get(name, name.removesuffix('s'))} would earn {price:,.2f}{unit}"
+            for name, price in self.prices.items()
+            if price > 0 and not name.startswith("at ")
+        ]
+        return tuple(said[:3])
 
     def plot(self, ax: Any = None) -> Any:
         """Draw what the contacts are expected to add up to, best first, and return the axes."""
@@ -204,7 +286,7 @@ class Plan(Table):
         ax.step(rank, np.concatenate([[0.0], np.cumsum(best.net)]), where="mid", color="#1f5a7a")
         ax.set_xlabel("contacts, best first")
         ax.set_ylabel("expected net gain" + (f" ({self.currency})" if self.currency else ""))
-        ax.set_title(f"{len(best):,} contacts of {self.as_of.isoformat()} ({NOTHING_MEASURED})", fontsize="medium")
+        ax.set_title(f"{len(best):,} contacts of {self.as_of.isoformat()} ({basis(best.evidence)})", fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
         return ax
 
@@ -253,7 +335,9 @@ class Explanation:
         for p in (self.considered.row(i) for i in range(len(self.considered))):
             lines.append(
                 f"  proposed by {p['strategy']}: {p['action']}, gain {p['gain']:,.2f} (sd {p['gain_sd']:,.2f}), "
-                f"cost {p['money']:,.2f}{unit} and {p['hours']:g} h, net {p['net']:,.2f}: {p['fate']}"
+                f"cost {p['money']:,.2f}{unit} and {p['hours']:g} h, net {p['net']:,.2f}"
+                + ("" if np.isnan(p["priced"]) else f", {p['priced']:+,.2f} at the prices of the limits")
+                + f": {p['fate']}"
             )
         for v in (self.vetoes.row(i) for i in range(len(self.vetoes))):
             lines.append(f"  refused by {v['policy']}: {v['action']} ({v['reason']})")

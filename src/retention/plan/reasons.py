@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from retention.domain import Action
 from retention.frames.table import TextColumn
 from retention.plan.budget import Budget
 from retention.plan.choose import Choice
@@ -12,7 +13,7 @@ from retention.plan.vetoes import VetoTable
 __all__ = ["reasons"]
 
 # What tells a customer's story: her contact, else the budget that stopped one, else the cost, else the veto.
-_WEIGHT = {"passed over": -1, "vetoed": 0, "no gain": 1, "budget": 2, "hold-out": 3, "chosen": 3}
+_WEIGHT = {"passed over": -1, "vetoed": 0, "no gain": 1, "budget": 2, "drawn": 3, "hold-out": 3, "chosen": 3}
 
 
 def reasons(
@@ -42,19 +43,28 @@ def reasons(
     hours_left = _left(budget.hours, choice.spent_hours, "hours")
     for p in _story_order(proposals, choice.fate):
         action, fate, source = proposals.actions[proposals.action[p]], str(choice.fate[p]), proposals.evidence[p]
-        cost = (f"{action.money:,.2f}{unit} and " if action.money else "") + f"{action.hours:g} hours"
+        cost = (f"{action.outlay:,.2f}{unit} and " if action.outlay else "") + f"{action.hours:g} hours"
         hoped = f"{proposals.gain[p]:,.2f}{unit} for {cost} ({source})"
-        if fate == "chosen":
+        if fate == "chosen" and choice.explored[p]:
+            text = f"{proposals.reason[p]}; drawn by chance among what could be done for her: a {action.name}, "
+            text += f"expected to bring {hoped}"
+        elif fate == "drawn":
+            text = f"drawn by chance to be left alone tonight, so that something is learned; a {action.name} was "
+            text += f"expected to bring {hoped}"
+        elif fate == "chosen":
             text = f"{proposals.reason[p]}; a {action.name} is expected to bring {hoped}"
         elif fate == "hold-out":
+            # An action with a control of its own has the two lots in one: who is in either is left alone.
+            left = holdout + (1.0 - holdout) * action.control
+            whom = f"all who would get a {action.name}" if action.control else "all customers"
             text = (
-                f"held out with {holdout:.0%} of all customers, so that the effect can be measured; "
+                f"held out with {left:.0%} of {whom}, so that the effect can be measured; "
                 f"a {action.name} was expected to bring {hoped}"
             )
         elif fate == "budget":
             text = (
                 f"no room in the budgets: a {action.name} is expected to bring {hoped}, "
-                f"with {money_left} and {hours_left} left"
+                f"with {money_left} and {hours_left} left{_priced(choice, action, proposals.gain[p], unit)}"
             )
         elif fate == "no gain":
             text = f"not worth its cost: a {action.name} is expected to bring {hoped}"
@@ -63,6 +73,14 @@ def reasons(
             text = f"refused by {by}; a {action.name} was expected to bring {hoped}"
         told[int(proposals.base_row[p])] = text
     return np.asarray(told, dtype=np.str_).reshape(len(situation))
+
+
+def _priced(choice: Choice, action: Action, gain: float, unit: str) -> str:
+    """What the same money and hours bring with others."""
+    uses = {"money": action.outlay, "hours": action.hours, f"{action.channel.casefold()} contacts": 1.0}
+    elsewhere = sum(use * max(choice.prices.get(name, 0.0), 0.0) for name, use in uses.items())
+    elsewhere += action.expected_cost
+    return f"; with others what it takes brings {elsewhere:,.2f}{unit}" if elsewhere > gain * (1 + 1e-9) else ""
 
 
 def _story_order(proposals: Proposals, fate: TextColumn) -> list[int]:

@@ -159,9 +159,8 @@ def _read(answer: object, n: int) -> tuple[str, Review | None]:
     if np.ma.is_masked(answer.allowed):
         return "left some proposals without an answer", None
     times = [_minutes(given) for given in (answer.not_before, answer.not_after)]
-    if any(given is not None for given in times):
-        if any(given is None or given.shape != (n,) for given in times):
-            return "gave a time of day that is not two instants for each proposal", None
+    if any(given is not None for given in times) and any(given is None or given.shape != (n,) for given in times):
+        return "gave a time of day that is not two instants for each proposal", None
     return "", Review(allowed=allowed, reason=reason.astype(np.str_), not_before=times[0], not_after=times[1])
 
 

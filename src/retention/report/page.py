@@ -485,7 +485,7 @@ def _basis(night: Reportable) -> dict[str, Any]:
             }
             for a in plan.assumptions
         ],
-        "nothing_measured": plan.measured_effect is None,
+        "nothing_measured": not plan.measured,
         "notes": plan.notes,
         "models": [(stage, model, _parameters(made_by.parameters)) for stage, model, made_by in made],
         "facts": [
