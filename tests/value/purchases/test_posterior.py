@@ -56,25 +56,22 @@ def ranks_of_the_truth(name, replications, customers):
     return kernel.names, ranks
 
 
+REPLICATIONS = dict.fromkeys(FAST, (200, 500)) | {
+    "bg-bb": (60, 500),
+    "ggompertz-nbd": (16, 500),
+    "pareto-ggg": (5, 250),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", REPLICATIONS)
 def test_simulation_based_calibration(name):
-    """The rank of the truth among the draws is uniform (Talts et al. 2018). 200 replications of 500 customers,
-    chi-square on ten bins for each parameter, at a level of 0.001 each: a right sampler fails once in 250 seeds."""
-    names, ranks = ranks_of_the_truth(name, 200, 500)
-    for j, parameter in enumerate(names):
-        counts = np.bincount(np.minimum((ranks[:, j] * 10).astype(int), 9), minlength=10)
-        statistic = float(np.sum((counts - 20.0) ** 2 / 20.0))
-        assert statistic < chi2.ppf(0.999, 9), (parameter, counts.tolist())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "replications", "customers"), [("ggompertz-nbd", 40, 500), ("pareto-ggg", 10, 250)])
-def test_simulation_based_calibration_of_the_costly_models(name, replications, customers):
-    """Few replications, so ranks as normal scores, each parameter's mean and sum of squares against normal and
-    chi-square, 0.001 each: a right sampler fails once in 100 seeds. With 40 replications nine in ten biases of 0.7
-    posterior standard deviations are seen, and of posteriors with 0.6 of the right width; with 10 only those of 1.4
-    and of 0.4: enough for a wrong prior, unit or Jacobian. `benchmarks/calibration.py --posteriors 200` makes 200."""
+    """The rank of the truth among the draws is uniform (Talts et al. 2018). Ranks as normal scores, each parameter's
+    mean and sum of squares against normal and chi-square, 0.001 each: of right samplers of these nine models one fails
+    in 15 seeds. With 200 replications nine in ten biases of 0.3 posterior standard deviations are seen; with 5 only
+    those of 2 and posteriors of a quarter of the right width: enough for a wrong prior, unit or Jacobian.
+    `benchmarks/calibration.py --posteriors 200` makes 200 for every model."""
+    replications, customers = REPLICATIONS[name]
     names, ranks = ranks_of_the_truth(name, replications, customers)
     scores = ndtri((250 * ranks + 0.5) / 251)
     for j, parameter in enumerate(names):
@@ -104,21 +101,24 @@ def share_held(name, n, bases):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "bases"), [(50, 60), (500, 8)])
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize(
+    ("name", "n", "bases"),
+    [(name, 50, 50) for name in FAST if name != "bg-bb"] + [("bg-bb", 50, 25), ("bg-nbd", 500, 8)],
+)
 def test_nine_in_ten_purchase_counts_lie_in_their_interval(name, n, bases):
-    """3,000 or 4,000 customers in all; the standard error of the coverage is 0.6 %, and 87 to 93 % is asked."""
+    """1,250 to 4,000 customers in all; the standard error of the coverage is 0.5 to 0.8 %, and 87 to 93 % is asked.
+    `benchmarks/calibration.py` asks more of all of them."""
     assert 0.87 < share_held(name, n, bases) < 0.93
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n", "bases"),
-    [("ggompertz-nbd", 50, 30), ("ggompertz-nbd", 500, 3), ("pareto-ggg", 50, 4)],
+    [("ggompertz-nbd", 50, 12), ("pareto-ggg", 50, 2)],
 )
 def test_nine_in_ten_purchase_counts_lie_in_their_interval_of_costly_models(name, n, bases):
-    """Of 1,500 customers the coverage has a standard error of 0.8 %, and 87 to 93 % is asked; of the 200 of Pareto/GGG
-    one of 2.1 %, and three of them are allowed."""
+    """Of 600 customers the coverage has a standard error of 1.2 %, of the 100 of Pareto/GGG one of 3 %; three standard
+    errors are allowed, for the many see `benchmarks/calibration.py`."""
     allowed = max(0.03, 3 * np.sqrt(0.09 / (n * bases)))
     assert abs(share_held(name, n, bases) - 0.9) < allowed
 
