@@ -53,7 +53,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
         "salt",
         "seed",
     ),
-    "files": ("consents", "touches", "complaints", "do_not_contact", "causes"),
+    "files": ("consents", "touches", "complaints", "do_not_contact", "causes", "attributes"),
     "output": ("folder", "journal", "as_of"),
     "plugins": ("blocked",),
 }
@@ -173,6 +173,7 @@ class Program:
     complaints: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
     do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
     causes: str | Mapping[str, str] | None = field(default=None, validator=_list_of(Mapping))
+    attributes: str | Mapping[str, Any] | None = field(default=None, validator=_list_of(Mapping))
     folder: str = field(default="retention-out", validator=_text)
     journal: str | None = field(default=None, validator=_path)
     as_of: str = field(default="last", converter=_iso, validator=_text)
@@ -308,6 +309,7 @@ class Program:
             complaints=_customers(self.complaints),
             do_not_contact=_customers(self.do_not_contact),
             causes=self.causes,
+            attributes=self.attributes,
             holdout=self.holdout,
             explore=self.explore,
             risk=self.risk,

@@ -24,6 +24,7 @@ from retention.records import (
     Contracts,
     Touches,
     TransactionLog,
+    read_attributes,
     read_causes,
     read_consents,
     read_touches,
@@ -153,6 +154,7 @@ def make_plan(
     complaints: Iterable[str] = (),
     do_not_contact: Iterable[str] = (),
     causes: Any = None,
+    attributes: Any = None,
     responses: Learned | None = None,
     holdout: float = 0.1,
     explore: float = 0.0,
@@ -179,6 +181,8 @@ def make_plan(
         complaints: customers with an open complaint.
         do_not_contact: customers who asked not to be contacted.
         causes: why customers leave, as far as known: by id, or ``Contracts``, or a file or frame for ``read_causes``.
+        attributes: what else is known of customers, by name and then by id, or a file or frame for
+            ``read_attributes``; for offers and policies that ask for it.
         responses: what was learned of gains so far, see ``retention.proof.learn``; None goes by assumptions.
         holdout: share of customers kept out at random, for the proof.
         explore: share of customers for whom chance decides tonight, so that something is learned of other actions.
@@ -222,6 +226,7 @@ def make_plan(
         complaints=complaints,
         do_not_contact=do_not_contact,
         causes=_causes(causes, histories.as_of if as_of is None else as_day(as_of)),
+        attributes=attributes if attributes is None or isinstance(attributes, Mapping) else read_attributes(attributes),
         responses=responses,
         holdout=holdout,
         explore=explore,

@@ -3,6 +3,7 @@
 from retention.records.contracts import Contracts
 from retention.records.doctor import Diagnosis, doctor
 from retention.records.lists import (
+    read_attributes,
     read_causes,
     read_consents,
     read_contracts,
@@ -37,6 +38,7 @@ __all__ = [
     "read_contracts",
     "read_causes",
     "Contracts",
+    "read_attributes",
     "read_customer_list",
     "doctor",
     "Diagnosis",

@@ -5,6 +5,7 @@ a guess.
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,17 @@ from retention.records.referrals import Referrals
 from retention.records.roles import SYNONYMS, column_headed
 from retention.records.touches import Touches
 
-__all__ = ["read_consents", "read_touches", "read_referrals", "read_contracts", "read_causes", "read_customer_list"]
+__all__ = [
+    "read_attributes",
+    "read_causes",
+    "read_consents",
+    "read_contracts",
+    "read_customer_list",
+    "read_referrals",
+    "read_touches",
+]
+
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})([.][0-9]+)?")
 
 # Usual headers in English, German, French and Spanish, folded as in SYNONYMS. A number comes before a mere "id", and
 # that before an address or a name.
@@ -260,6 +271,39 @@ def read_causes(source: Any, *, customer: str | None = None, cause: str | None =
 def read_customer_list(source: Any, *, customer: str | None = None) -> tuple[str, ...]:
     """The customers that a file names (open complaints, do-not-contact), each once, in order."""
     return tuple(dict.fromkeys(_cells(open_source(source), "customer", customer)))
+
+
+def read_attributes(source: Any, *, customer: str | None = None) -> dict[str, dict[str, Any]]:
+    """What is known of customers besides what they bought: for each column its values by id.
+
+    A file of one row a customer: time zone, household, points, anything. A column whose cells are all plain numbers
+    holds numbers, any other holds text; an empty cell says nothing of her. Of several rows of one customer the last
+    that says something counts.
+
+    Raises:
+        ReadError: a row without customer, or a file without a column for the customer; it names the line.
+
+    Example:
+        >>> import pandas as pd
+        >>> read_attributes(pd.DataFrame({"customer": ["a", "b"], "time_zone": ["Asia/Tokyo", None], "points": [3, 7]}))
+        {'time_zone': {'a': 'Asia/Tokyo'}, 'points': {'a': 3.0, 'b': 7.0}}
+    """
+    table = open_source(source)
+    who = _cells(table, "customer", customer)
+    key = _header(table, "customer", customer)
+    found: dict[str, dict[str, Any]] = {}
+    for name in table.columns:
+        if name != key:
+            cells = _text(table.column(name, role=name))
+            numbers = _numbers([cell for cell in cells if cell])
+            told = {one: cell for one, cell in zip(who, cells, strict=True) if cell}
+            found[name] = {one: float(cell) for one, cell in told.items()} if numbers else told
+    return found
+
+
+def _numbers(cells: list[str]) -> bool:
+    """Whether all are plain numbers; a number that begins with a zero is a name, as postcodes are."""
+    return bool(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _header(table: Source, role: str, name: str | None) -> str | None:
