@@ -100,7 +100,8 @@ class Town:
         phone = FrequencyCap(max_contacts=1, days=60, channel=["phone"], name="one-call-in-sixty-days")
         return Program(
             **self.budget, capacity={"phone": self.calls}, holdout=0.1, explore=0.05,
-            attributes={"time_zone": self.zone}, do_not_contact=tuple(self.ids[::23]), plugins=(quiet, phone, GivesBeforeAsk(gives=2)),
+            attributes={"time_zone": self.zone}, do_not_contact=tuple(self.ids[::23]),
+            plugins=(quiet, phone, GivesBeforeAsk(gives=2)),
         )  # fmt: skip
 
 

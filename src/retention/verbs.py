@@ -172,7 +172,7 @@ def make_plan(
         outlook: from ``rt.anticipate``.
         tiering: from :func:`assign_tiers`.
         budget: money, hours and contacts that may be spent.
-        strategies: names or objects; None takes the built-in four.
+        strategies: names or objects; None takes the built-in ones.
         policies: names or objects; None takes all built-in ones. An empty list means no guard at all.
         journal: what was done before: caps, gaps and hold-outs persist through it.
         touches: contacts known from elsewhere (``Touches``, or a file or frame for ``read_touches``).
