@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -254,3 +255,19 @@ def test_the_result_tables_are_read_only_and_typed(journal, plan_of):
     assert decided.as_of.dtype == np.dtype("datetime64[D]")
     with pytest.raises(ValueError, match="read-only"):
         decided.money[0] = 0.0
+
+
+def test_a_plan_that_does_not_know_the_last_night_is_not_recorded(journal):
+    """A late run of one day and the run of the next at the same time: the second was made without knowing the first."""
+    tables = examples.small_base()
+    rich = Budget(money=None, hours=None)
+    monday = make_plan(*tables, budget=rich, journal=journal, holdout=0)
+    assert monday.follows == "none"
+    other = make_plan(*tables, budget=rich, holdout=0)
+    journal.record(other)
+    again = make_plan(*tables, budget=rich, journal=journal, holdout=0)
+    assert (again.follows, journal.record(again).already) == ("2011-12-01", True)
+    tuesday = attrs.evolve(monday, as_of=NEXT)
+    with pytest.raises(JournalError, match="run the night again"):
+        journal.record(tuesday)
+    assert journal.record(attrs.evolve(tuesday, follows="2011-12-01")).events

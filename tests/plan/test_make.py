@@ -44,6 +44,9 @@ class Notebook:
     def holdout(self) -> tuple[float, str] | None:
         return self.kept
 
+    def last_night(self) -> dt.date | None:
+        return None
+
 
 def _late(shop, ids=("a", "b"), **more):
     return shop.tables(list(ids), overdue=True, at_risk_per_day=1.0, **more)

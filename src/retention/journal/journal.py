@@ -78,7 +78,8 @@ class Journal:
         same plan again changes nothing and says so. Of two processes that record one day, the first wins.
 
         Raises:
-            JournalError: that day was decided otherwise, or a later one is on file. Nothing is written then.
+            JournalError: that day was decided otherwise, a later one is on file, or another night was recorded since
+                the plan was made. Nothing is written then.
         """
         day = plan.as_of.isoformat()
         with self._store.writing():
@@ -233,6 +234,10 @@ class Journal:
     def holdout(self) -> tuple[float, str] | None:
         """Share and salt of the last night's hold-out, for the next plan to keep the same people; None before any."""
         return reading.holdout(self._store)
+
+    def last_night(self) -> dt.date | None:
+        """The last night on file; a plan made with this journal is recorded only while that is still the last."""
+        return reading.last_night(self._store)
 
     def nights(self) -> Nights:
         """The recorded nights, oldest first."""

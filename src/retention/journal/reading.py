@@ -27,6 +27,7 @@ __all__ = [
     "consents_before",
     "complaints",
     "holdout",
+    "last_night",
     "nights",
     "adherence",
     "decisions",
@@ -105,6 +106,12 @@ def holdout(store: Store) -> tuple[float, str] | None:
         return None
     detail = json.loads(rows[0][0])
     return float(detail["holdout_share"]), str(detail["salt"])
+
+
+def last_night(store: Store) -> dt.date | None:
+    """The last night on file."""
+    last = store.rows("SELECT max(at) FROM events WHERE kind = 'night'")[0][0]
+    return None if last is None else dt.date.fromisoformat(last)
 
 
 def nights(store: Store) -> Nights:

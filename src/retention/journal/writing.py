@@ -46,6 +46,12 @@ def night_on_file(store: Store, plan: "Plan") -> bool:
             remedy="plan a later day, or keep rehearsals in a journal of their own",
         )
     last = store.rows("SELECT max(at) FROM events WHERE kind = 'night'")[0][0]
+    if plan.follows and plan.follows != (last or "none"):
+        raise JournalError(
+            f"a plan for {day} made after the night of {plan.follows}, and the last night on file is {last}",
+            rule="a plan knows all contacts before it, or caps and gaps are not kept",
+            remedy="run the night again: it plans anew with what is on file now",
+        )
     if last is not None and last > day:
         raise JournalError(
             f"a plan for {day}, and the last night on file is {last}",

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 
 from retention.domain import Action
@@ -75,6 +76,9 @@ def make_plan(
         >>> plan.decision.tolist(), plan.spent_money
         (['contact', 'contact', 'none'], 1.5)
     """
+    # Read first: what is recorded while the rest is read makes the plan one to be made again.
+    last = None if journal is None else journal.last_night()
+    before = "none" if last is None else last.isoformat()
     situation = situate(
         histories,
         valuation,
@@ -96,7 +100,7 @@ def make_plan(
             rule="a hold-out is kept from night to night, or nothing can be proved",
             remedy="pass the journal's holdout and salt, or start another journal",
         )
-    return plan_for(
+    plan = plan_for(
         situation,
         budget=budget,
         strategies=strategies,
@@ -108,6 +112,7 @@ def make_plan(
         salt=salt,
         seed=seed,
     )
+    return plan if journal is None else attrs.evolve(plan, follows=before)
 
 
 def situate(

@@ -34,3 +34,6 @@ class Memory(Protocol):
 
     def holdout(self) -> tuple[float, str] | None:
         """The share and the salt of the hold-out in use; None before the first night."""
+
+    def last_night(self) -> dt.date | None:
+        """The last night on file; None before any."""

@@ -118,7 +118,8 @@ class Plan(Table):
 
     ``prices`` tell for each limit (``money``, ``hours``, ``phone contacts``, ``at least of gold``, ...) what one more
     unit of it would earn; ``used`` and ``limits`` have the same names. No choice under these limits, for the customers
-    that take part, is expected to bring more than ``bound``.
+    that take part, is expected to bring more than ``bound``. ``follows`` is the last night that the journal had when
+    the plan was made ("none" before the first); empty if it was made without a journal.
     """
 
     customer_id: TextColumn = column("who")
@@ -160,6 +161,7 @@ class Plan(Table):
     actions: tuple[Action, ...]
     explore: float = 0.0
     risk: float = 0.0
+    follows: str = ""
     prices: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
     used: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
     limits: Mapping[str, float] = attrs.field(factory=dict, converter=_fixed)
