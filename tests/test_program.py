@@ -298,3 +298,24 @@ def test_what_is_passed_in_the_wrong_place_is_told(night):
         rt.make_plan(night.base, night.when, night.worth, night.tiers, budget=rt.Budget())
     with pytest.raises(RetentionError, match="int as budget"):
         rt.make_plan(night.base, night.worth, night.when, night.tiers, budget=20)
+
+
+def test_a_plan_is_announced_once_and_after_a_crash_in_between_once_more(shop, tmp_path):
+    heard = []
+
+    class Listens:
+        @rt.hookimpl
+        def retention_plan_made(self, plan):
+            heard.append(plan.fingerprint())
+            if len(heard) == 1:
+                raise KeyboardInterrupt  # whoever stops the process does it here
+
+    program = attrs.evolve(Program.load(shop), plugins=(Listens(),))
+    with rt.Journal(tmp_path / "j.db") as journal:
+        with pytest.raises(KeyboardInterrupt):
+            program.run(journal=journal)
+        assert len(journal.nights()) == 1
+        for _ in range(2):
+            assert program.run(journal=journal).recorded.already
+    assert len(heard) == 2
+    assert len(set(heard)) == 1

@@ -321,8 +321,9 @@ class Program:
         if journal is not None and record:
             progress("writing the journal")
             recorded = journal.record(plan)
-            if not recorded.already:
+            if not journal.announced(day):
                 registry.announce("retention_plan_made", plan=plan)
+                journal.record_announced(day)
         return Night(
             as_of=day,
             log=log,

@@ -11,7 +11,7 @@ from retention.domain import Outcome, Touch
 from retention.errors import JournalError, nearest
 from retention.journal import reading, writing
 from retention.journal.complaints import Complaints
-from retention.journal.events import day_of, known_people
+from retention.journal.events import day_of, key_of, known_people
 from retention.journal.store import open_store
 from retention.journal.tables import Adherence, Corrections, Decisions, Nights, Outcomes, Recorded, Results, Vetoes
 from retention.records.permissions import Consents
@@ -177,6 +177,16 @@ class Journal:
         with self._store.writing():
             new = writing.write_cancellations(self._store, day_of(plan_day), listed, reason)
         return _recorded(new, len(listed), "cancellations")
+
+    def announced(self, day: dt.date) -> bool:
+        """Whether it is on file that a night's plan was announced."""
+        return bool(self._rows("SELECT 1 FROM events WHERE key = :key", {"key": key_of("announced", day_of(day))}))
+
+    def record_announced(self, day: dt.date) -> Recorded:
+        """Write that a night's plan was announced: after a crash in between it is announced once more, never not."""
+        with self._store.writing():
+            new = writing.write_announced(self._store, day_of(day))
+        return _recorded(new, 1, "announcements")
 
     def forget(self, customer_id: object) -> int:
         """Erase who a person was: her id and all free text about her leave the journal, byte for byte.

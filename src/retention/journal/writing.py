@@ -28,6 +28,7 @@ __all__ = [
     "write_complaints",
     "write_correction",
     "write_cancellations",
+    "write_announced",
 ]
 
 _DAYS_TO_CARRY_OUT = 28
@@ -250,6 +251,11 @@ def write_cancellations(store: Store, day: str, customer_ids: Sequence[str], rea
             for person, decision in sorted(decisions.items())
         ],
     )
+
+
+def write_announced(store: Store, day: str) -> int:
+    """That whoever waits for a night's plan was told of it."""
+    return append(store, [event_of(("announced", day), at=day, detail={})])
 
 
 # Events

@@ -41,13 +41,14 @@ def retention_tiering_rules() -> Iterable[Contribution]:
 @hookimpl
 def retention_outreach_strategies() -> Iterable[Contribution]:
     """The strategies of this library."""
-    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest
+    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, read_offers
 
     yield Contribution(name="check-in-overdue", summary="check in with the overdue valuable", make=CheckIn)
     yield Contribution(name="next-connection", summary="be there before she looks around", make=NextConnection)
     yield Contribution(name="next-tier-within-reach", summary="ask those near the next tier", make=NextTier)
     yield Contribution(name="thank-the-quiet-best", summary="thank the quiet best", make=ThankQuietBest)
     yield Contribution(name="handover", summary="hand over whom nobody can keep", make=Handover)
+    yield Contribution(name="offers", summary="offers written as data", make=lambda **told: read_offers(told))
 
 
 @hookimpl

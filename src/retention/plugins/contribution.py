@@ -41,7 +41,8 @@ class Contribution:
     """One named model, rule, strategy or policy.
 
     ``make(**options)`` builds the object; it is called only when the name is chosen, so heavy imports belong inside
-    it. ``source`` is filled in by the registry: which plugin gave this.
+    it. ``default`` says of this library's own stages whether they are used where nothing is named; one that means
+    nothing without settings is not. ``source`` is filled in by the registry: which plugin gave this.
 
     Example:
         >>> Contribution(name="first-come", summary="contacts in order of arrival", make=dict).name
@@ -51,6 +52,7 @@ class Contribution:
     name: str = field(validator=_is_name)
     summary: str
     make: Callable[..., Any]
+    default: bool = True
     source: str = ""
 
 

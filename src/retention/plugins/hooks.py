@@ -69,6 +69,8 @@ class Hooks:
     def retention_plan_made(self, plan: "Plan") -> None:
         """A plan was made and written to the journal; the answer is ignored.
 
+        Once a night; after a crash between the two once more (the night's fingerprint is the same then), never not.
+
         A working plugin::
 
             @hookimpl

@@ -33,7 +33,7 @@ class Registry:
         """The names to choose from."""
         return tuple(sorted(self.providers[kind]))
 
-    def make(self, kind: str, name: str, **options: Any) -> Any:
+    def make(self, kind: str, name: str, /, **options: Any) -> Any:
         """The object of that name, built with these options."""
         contribution = self.find(kind, name)
         try:
