@@ -128,6 +128,51 @@ def test_forecasts_without_end_have_their_digits(grid, part, most):
                 assert getattr(told, name)[0] == pytest.approx(alive * there, rel=most), (name, point)
 
 
+def finite_cases(part):
+    for case in TRUTH["finite"][part]:
+        point = case["point"]
+        params, one, horizon = point[:6], rows(point[6:]), case["horizon"]
+        told = KERNEL.forecast(params, one, horizon, case["delta"], second=True)
+        alive = KERNEL.p_alive(params, one)[0]
+        yield case, told, alive, KERNEL.pmf(params, one, horizon, 1)[0]
+
+
+@pytest.mark.parametrize("part", [slice(0, None, 10), pytest.param(slice(None), marks=pytest.mark.slow)])
+def test_forecasts_at_extreme_points_have_six_digits_within_a_horizon(part):
+    """Truth: given regularity, rate and drop-out sums over purchases of incomplete gamma functions, averaged over all
+    three. What is expected of her is right to a millionth down to the smallest floats, also where no purchase is due
+    for long and all of it hangs on values of k that her gaps speak against."""
+    assert sum(case.get("mean") is not None for case in TRUTH["finite"]) >= 35
+    for case, told, alive, few in finite_cases(part):
+        for name, found in (("mean", told.mean), ("any", told.any), ("pairs", told.pairs)):
+            if case.get(name) is not None and alive * math.exp(case[name]) > 1e-280:
+                true = alive * math.exp(case[name])
+                assert found[0] == pytest.approx(true, rel=1e-6 if true > 1e-50 else 1e-5), (name, case["point"])
+        for n, name in ((1, "any"), (2, "two")):
+            if case.get(name) is not None:
+                assert few[:n].sum() == pytest.approx(1 - alive * math.exp(case[name]), abs=1e-9), (n, case["point"])
+
+
+@pytest.mark.parametrize(("horizon", "even"), [(2.0, 0.3), (0.3, 0.05)])
+def test_a_purchase_that_is_not_due_for_long_is_as_unlikely_as_it_is(horizon, even):
+    """Clockwork: forty gaps of ten weeks, the last purchase just now, and the chance of one within the next two. All of
+    it comes from values of k that weigh next to nothing: truth is a sum over k by a longer grid and no cut."""
+    r, alpha, s, beta = 2.0, 20.0, 0.5, 30.0
+    log_gaps = 40 * math.log(10) - even
+    ln_k = np.arange(-3.0, 9.0, 0.01)
+    k = np.exp(ln_k)[:, None]
+    weight = 4.0 * ln_k - 0.1 * k[:, 0] + gammagaps.likelihood(k[:, 0], 40, 400.0, log_gaps, r, alpha)
+    weight = np.exp(weight - weight.max())
+    x, w = np.polynomial.legendre.leggauss(40)
+    gap = (x + 1) * horizon / 2
+    density = np.exp(gammagaps.density(np.log(k * gap / (alpha + 400 * k)), k, r + 40 * k)) / gap
+    chance = weight @ (density @ (w * horizon / 2 * (1 + gap / (beta + 400)) ** -s)) / weight.sum()
+    assert 0 < chance < 1e-12
+    told = KERNEL.forecast((4.0, 0.1, r, alpha, s, beta), rows((40, 400.0, 400.0, log_gaps)), horizon)
+    assert told.any[0] == pytest.approx(chance, rel=1e-8)
+    assert told.mean[0] == pytest.approx(chance, rel=1e-8)
+
+
 def test_a_far_horizon_does_not_lose_a_purchase_that_is_due_soon():
     """3,000 purchases in 10,000 weeks: the next is due in three, wherever the horizon lies."""
     regular = rows((3000, 10_000, 10_000, 3523.5))

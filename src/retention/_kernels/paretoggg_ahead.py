@@ -61,9 +61,11 @@ def bursts(t: Floats, rows: Rows) -> Floats:
     return np.asarray(t + rows.x + (rows.t_x < rows.T))
 
 
-def outlook(p: Pairs, share: Floats, silent: Floats, T: Floats, falls: Floats, worth: float, most: float) -> Outlook:
+def outlook(
+    p: Pairs, share: Floats, silent: Floats, T: Floats, falls: Floats, worth: float, most: float, soon: list[Floats]
+) -> Outlook:
     """The pairs whose share among the ways of being alive is above ``worth``, or among numbers of purchases to the
-    power ``most``.
+    power ``most``, or among the ways of buying ``soon``, whose logarithms are given.
 
     Bursts: as k falls to 0 shares fall like k^c, c the power ``falls``, while numbers of purchases grow like 1 / k and
     those of pairs like 1 / k^2. Her least k stands for all below, the sum of a geometric series; where that has no end
@@ -72,7 +74,15 @@ def outlook(p: Pairs, share: Floats, silent: Floats, T: Floats, falls: Floats, w
     power = np.where(falls > most, most, np.minimum(most, falls > 1))
     number = share * np.exp(-power[p.row] * np.log(p.k))
     number /= np.bincount(p.row, number, len(T))[p.row]
-    keep = np.flatnonzero(np.maximum(share, number) > worth)
+    shares = [share, number]
+    with np.errstate(divide="ignore"):  # a share of 0 is none
+        log_share = np.log(share)
+    for chance in soon:
+        logs = log_share + chance
+        top = np.maximum.reduceat(logs, p.begins)
+        each = np.exp(logs - np.maximum(top, -1e290)[p.row])
+        shares.append(each / np.maximum(np.bincount(p.row, each, len(T)), 1e-290)[p.row])
+    keep = np.flatnonzero(np.maximum.reduce(shares) > worth)
     of, share = p.take(keep), share[keep]
     row, first = np.unique(of.row, return_index=True)
     step = np.log(p.k[np.minimum(keep[first] + 1, len(p.k) - 1)] / of.k[first])

@@ -51,7 +51,8 @@ class _Renewals(NamedTuple):
     cell: Floats
     last: NDArray[np.intp]
     offset: NDArray[np.intp]
-    slope: Floats  # left of the table
+    k: Floats
+    a: Floats
     pieces: Floats
 
     def __call__(self, which: Where, log_y: Floats) -> Floats:
@@ -66,9 +67,22 @@ class _Renewals(NamedTuple):
         for j in (4, 3, 2, 1, 0):
             out = out * at + c[..., j, :]
         if np.any(where < 0):
-            edge = self.middle + _WIDE * np.sinh(self.low)
-            out += np.where(where < 0, self.slope[col] * (log_y - edge[col]), 0.0)[..., None]
+            edge = (self.middle + _WIDE * np.sinh(self.low))[col]
+            k, a = self.k[col], self.a[col]
+            left = np.minimum(log_y, edge)
+            fall = k * (left - edge) - (a + k) * (softplus(left) - softplus(edge))
+            fall += np.log(_bulge(k, a, left) / _bulge(k, a, edge))
+            out += np.where(where < 0, fall, 0.0)[..., None]
         return np.asarray(np.exp(out))
+
+
+def _bulge(k: Floats, a: Floats, log_y: Floats) -> Floats:
+    """I_w(k, a) k B(k, a) / (w^k (1 - w)^a), w = y / (1 + y): left of the tables, where only the first purchase is."""
+    w = sigmoid(log_y)
+    out = np.ones_like(w)
+    for j in range(14, -1, -1):
+        out = 1 + out * w * (a + k + j) / (k + 1 + j)
+    return out
 
 
 def _bumps(k: Floats, a: Floats) -> Floats:
@@ -105,7 +119,7 @@ def _renewals(k: Floats, a: Floats, most: Floats, share: Floats, orders: int, pr
         )  # fmt: skip
         for i, one in enumerate(some):
             pieces[offset[one] : offset[one] + last[one]] = made[i, : last[one]]
-    return _Renewals(middle, low, cell, last, offset, k, pieces)
+    return _Renewals(middle, low, cell, last, offset, k, a, pieces)
 
 
 def _table(k: Floats, a: Floats, middle: Floats, edge: Floats, cell: Floats, kind: float, orders: int) -> Floats:
@@ -123,8 +137,8 @@ def _table(k: Floats, a: Floats, middle: Floats, edge: Floats, cell: Floats, kin
     f3 = F3 * one**4 + 6 * F2 * one**2 * two + F1 * (3 * two**2 + 4 * one**2 * cell2) + F * two * cell2
     mass = (f[..., :-1] + f[..., 1:]) / 2 - np.diff(f1) * (3 / 28) + (f2[..., :-1] + f2[..., 1:]) / 84
     mass -= np.diff(f3) / 1680
-    # Left of the table only the first purchase is there, and its density falls like y^k.
-    C = np.cumsum(np.concatenate([F[..., :1] / k, mass], axis=-1), axis=-1)
+    left = F[..., :1] / k * _bulge(k, a, ell[:, :1])
+    C = np.cumsum(np.concatenate([left, mass], axis=-1), axis=-1)
     C = np.maximum(C, 1e-140)
     slope = f / C
     made = quintic(np.log(C), slope, f1 / C - slope**2)

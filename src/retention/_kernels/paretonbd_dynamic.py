@@ -28,11 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import exprel, psi
 
-from retention._kernels.paretonbd_integrals import FINE, gauss, passage, remaining
+from retention._kernels.paretonbd_integrals import FINE, WIDTH, gauss, other, panels, passage, remaining
 from retention._kernels.paretonbd_likelihood import log_rising
 from retention._kernels.purchases import Floats, Forecast, Params
 
-__all__ = ["NAMES", "Stretch", "expected", "forecast", "lay_out", "log_likelihoods", "log_rate", "p_alive", "total"]
+__all__ = [
+    "NAMES", "Stretch", "expected", "forecast", "lay_out", "log_likelihoods", "log_rate", "p_alive", "pmf", "total",
+]  # fmt: skip
 
 NAMES = ("r", "alpha", "s", "beta")
 
@@ -40,6 +42,7 @@ Positions = NDArray[np.intp]
 
 _CUSTOMERS = 256  # in a block: its temporaries stay in cache
 _NEGLIGIBLE = -80.0  # in logs: a piece that begins this far down adds nothing
+_STEEPEST = ((4, 0.25), (8, 3.0), (16, 15.0))  # nodes of Gauss, and what they bear: see ``_passages``
 
 
 class Stretch(NamedTuple):
@@ -387,3 +390,114 @@ def _lasting(s: Any, reach: Floats, width: Floats, delta: float, pairs: bool = F
         far = reach[rows, column]
         out[rows, column] = remaining(s, far, delta, float(width[column]), pairs, FINE) * far ** (1 + pairs)
     return out
+
+
+def pmf(
+    params: Params,
+    log_a: Floats,
+    log_b: Floats,
+    stretches: tuple[Stretch, ...],
+    widths: Floats,
+    ahead: Positions,
+    most: int,
+) -> Floats:
+    r"""P(0 .. ``most`` purchases in the pieces of time that follow the end), (customers, most + 1).
+
+    The pieces are those of ``forecast``.
+
+    Given that she is there and her rate, the number up to v is Poisson with mean lambda R, R(v) = \int_0^v a; with
+    k = r + x, A and B at the end and W = R / (A + R) its mixture is
+
+    P(n | v) = Gamma(k+n) / (Gamma(k) n!) (1 - W)^k W^n,
+
+    and she stays for all of the horizon h, or leaves at v:
+
+    P(n) = P(n | h) S(h) + s \int_0^h b P(n | v) S(v) / (B + B(v)) dv,      S(v) = (B / (B + B(v)))^s.
+
+    All terms are positive, so also what is next to impossible keeps its digits; W = 1 - exp(-ln(1 + R / A)) has no
+    cancellation. One set of nodes serves all n.
+    """
+    r, _, s, _ = params
+    a, b = np.exp(log_a), np.exp(log_b)
+    w = widths[widths > 0]
+    n = np.arange(most + 1.0)
+    out = np.zeros((sum(len(stretch.who) for stretch in stretches), most + 1))
+    for stretch in stretches:
+        lived = _live(params, a, b, log_a, stretch)
+        k, A, B = r + stretch.x, lived.c + lived.since_a, lived.d + lived.since_b
+        rows = ahead[stretch.who][:, widths > 0]
+        rate, hazard = a[rows], b[rows]
+        run_a, run_b = _run(rate * w), _run(hazard * w)
+        used_a, used_b = np.log1p(run_a / A[:, None]), np.log1p(run_b / B[:, None])
+        ways = np.zeros((len(k), most + 1))  # log Gamma(k + n) / (Gamma(k) n!)
+        np.cumsum(np.log((k[:, None] + n[1:] - 1) / n[1:]), axis=1, out=ways[:, 1:])
+        mine = np.zeros((len(k), most + 1))
+        if len(w) == 0:
+            mine[:, 0] = 1.0
+        else:
+            bought = -np.expm1(-used_a[:, -1:])
+            mine += np.exp(ways + n * np.log(bought) - k[:, None] * used_a[:, -1:] - s * used_b[:, -1:])
+            whose = np.repeat(np.arange(len(k)), len(w))
+            before, gone = used_a[:, :-1].ravel(), used_b[:, :-1].ravel()
+            at_a = ((A[:, None] + run_a[:, :-1]) / rate).ravel()
+            at_b = ((B[:, None] + run_b[:, :-1]) / hazard).ravel()
+            span = np.broadcast_to(w, rate.shape).ravel()
+            for some, y_a, y_b, weight in _departures(k[whose], s, at_a, at_b, span, before, most):
+                hers = whose[some]
+                passed = before[some, None] + y_a
+                terms = np.log(s * weight) - k[hers, None] * passed - s * (gone[some, None] + y_b) - y_b
+                more = np.log(-np.expm1(-passed))
+                for j in range(most + 1):
+                    chance = np.einsum("nj->n", np.exp(terms + ways[hers, j, None]))
+                    mine[:, j] += np.bincount(hers, chance, len(k))
+                    terms += more
+        whole = lived.left + lived.still
+        mine *= (lived.still / whole)[:, None]
+        mine[:, 0] += lived.left / whole
+        out[stretch.who] = mine
+    return out
+
+
+def _departures(
+    k: Floats, s: float, a: Floats, b: Floats, span: Floats, before: Floats, most: int
+) -> Iterator[tuple[Positions, Floats, Floats, Floats]]:
+    r"""Nodes of \int_0^span (1 + v/a)^{-k} (1 + v/b)^{-(s+1)} W^n dv / b for all n up to ``most``, where W is
+    1 - e^{-before} / (1 + v/a): (rows, log(1 + v/a), log(1 + v/b), weights).
+
+    As in ``_passages``, with a factor that is a polynomial of degree n, which may rise as fast as v^n.
+    """
+    first = -np.expm1(-before)
+    rise = most * span / (a * first + span)
+    fall = span * ((k + most) / a + (s + 1) / b)
+    bend = span / np.minimum(a, b)
+    kind = np.select([fall + rise + (n - 0.5) * bend <= c for n, c in _STEEPEST], [n for n, _ in _STEEPEST], 0)
+    for nodes, _ in _STEEPEST:
+        some = np.flatnonzero(kind == nodes)
+        if len(some):
+            u, w = gauss(nodes)
+            v = span[some, None] * u
+            yield some, np.log1p(v / a[some, None]), np.log1p(v / b[some, None]), (span / b)[some, None] * w
+    rows = np.flatnonzero(kind == 0)
+    if len(rows) == 0:
+        return
+    k, a, b, span, before = k[rows], a[rows], b[rows], span[rows], before[rows]
+    low = a <= b
+    m, omega = np.minimum(a, b), np.minimum(a / b, b / a)
+    p_low, p_high = np.where(low, k, s + 1), np.where(low, s + 1, k)
+    top = np.log1p(span / m)
+
+    def log_f(y: Floats) -> Floats:  # of the largest n, which reaches furthest
+        beyond = other(omega, y)
+        log_w = np.log(-np.expm1(-before - np.where(low, y, beyond)))
+        return np.asarray((1 - p_low) * y - p_high * beyond + most * log_w)
+
+    # From about half-way to the peak, and from far out: nearer by steps, as long as nothing is lost.
+    half = np.minimum(np.log1p((most + 1) / (k / a + (s + 1) / b) / m), top) / 2
+    least = log_f(half) - FINE.drop
+    reach = np.minimum(top, 100 - np.log(omega) + 750 / (k + s))
+    while np.any(far := log_f(nearer := half + (reach - half) * 0.8) < least):
+        reach = np.where(far, nearer, reach)
+    for some, y, w in panels(40 - np.log(omega), reach, WIDTH, FINE.nodes + most // 2):
+        beyond = other(omega[some, None], y)
+        y_a, y_b = np.where(low[some, None], y, beyond), np.where(low[some, None], beyond, y)
+        yield rows[some], y_a, y_b, w * np.exp(y) * (m / b)[some, None]

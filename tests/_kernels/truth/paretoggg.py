@@ -9,7 +9,8 @@ integrals over her next purchase and over the time from there to any later one, 
 over how many there were between) is a power series; the kernel tabulates its integral instead.
 
 In doubles, for twelve digits: without a horizon they are integrals over her rate and the rate of her drop-out as well,
-given which all sums over purchases are geometric series of Laplace transforms. ``edge`` is the same at extreme points.
+given which all sums over purchases are geometric series of Laplace transforms. ``edge`` is the same at extreme points;
+``finite`` are extreme points with a horizon that begins with a purchase: the sums are of incomplete gamma functions.
 What is averaged is positive throughout; logarithms of means over those who are still customers are written.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import mpmath as mp
 import numpy as np
-from scipy.special import gammaincc, gammaln
+from scipy.special import gammainc, gammaincc, gammaln
 
 mp.mp.dps = 50
 AHEAD = 52.0
@@ -336,12 +337,12 @@ def log_sum(logs):
     return top + math.log(np.exp(logs - top).sum())
 
 
-def conditional(point, delta, step=0.33, least=56):
-    """ln E[..| still there] of mean, squares, pairs without a horizon"""
+def averaged(point, sums, left, step, least):
+    """Logarithms of means over those still there of what ``sums`` tells given ln k and ln rate, as grids with the log
+    of the rate of drop-out: logarithms with the weight of the two in them, of all rows and, ``roughly``, bounds."""
     t, gamma, r, alpha, s, beta, x, t_x, T, logs = point
     H = T - t_x
-    left_m = min(math.log(delta), math.log(s / (beta + T))) - 3
-    left_u = -8.0
+    left_u, left_y, left_m = left
 
     def weight(u, y):
         k, lam = np.exp(u), np.exp(y)
@@ -351,42 +352,40 @@ def conditional(point, delta, step=0.33, least=56):
             out = out + log_q(k, z) - z + k * (u + y + math.log(H)) - gammaln(k)
         return out
 
-    def sums(u, y, m):
-        k, lam, mu = np.exp(u), np.exp(y)[:, None], np.exp(m)
-        b, one, two = k * lam, mu + delta, mu + 2 * delta
-        phi1, phi2 = -k * np.log1p(one / b), -k * np.log1p(two / b)
-        f1, f2 = phi1, phi2
-        if H > 0:
-            base = log_q(k, b * H)
-            f1, f2 = log_q(k, (b + one) * H) - base, log_q(k, (b + two) * H) - base
-        R1, R2 = -np.log(-np.expm1(phi1)), -np.log(-np.expm1(phi2))
-        w = weight(u, y)[:, None] + s * m - mu * (beta + T)
-        return w + f1 + R1, w + f2 + R2, w + math.log(2) + f2 + R2 + phi1 + R1
+    def both(u, y, m):
+        return weight(u, y)[:, None] + s * m - np.exp(m) * (beta + T)
 
-    def total(z, step, least):
+    def total(z, step, least, roughly=False):
         """ln of the integrals over y and m at this u"""
         u, out = stretched(z, left_u), []
-        left_y = min(math.log(delta) - max(u, 0), -math.log(T + alpha + t_x)) - 6
+        low_y = left_y(u)
         with np.errstate(all="ignore"):
 
             def F(y, m):
-                return np.maximum.reduce(sums(u, stretched(y, left_y), stretched(m, left_m)))
+                y, m = stretched(y, low_y), stretched(m, left_m)
+                return np.maximum.reduce(sums(u, y, m, both(u, y, m), True))
 
-            found = box(F, (left_y - 14, left_m - 14), (60, 60), 40)
+            found = box(F, (low_y - 14, left_m - 14), (60, 60), 40)
             if found is None:
-                return np.full(4, -np.inf)
+                return np.array([-np.inf])
             low, high = found
-            (ys, wy), (ms, wm) = (axis(low[i], high[i], least, step, (left_y, left_m)[i]) for i in range(2))
-            out = [log_sum(part + wy[:, None] + wm) for part in sums(u, ys, ms)]
-            low, high = box(lambda y: weight(u, stretched(y, left_y)), (left_y - 14,), (60,), 200)
-            ys, wy = axis(low[0], high[0], 10 * least, step / 10, left_y)
+            (ys, wy), (ms, wm) = (axis(low[i], high[i], least, step, (low_y, left_m)[i]) for i in range(2))
+            parts = sums(u, ys, ms, both(u, ys, ms), roughly)
+            out = [log_sum(part + wy[:, None] + wm) for part in parts]
+            low, high = box(lambda y: weight(u, stretched(y, low_y)), (low_y - 14,), (60,), 200)
+            ys, wy = axis(low[0], high[0], 10 * least, step / 10, low_y)
             out.append(log_sum(weight(u, ys) + wy) + math.lgamma(s) - s * math.log(beta + T))
         return np.array(out)
+
+    def totals(us, *how):
+        found = [total(u, *how) for u in us]
+        size = max(len(each) for each in found)
+        return np.array([each if len(each) == size else np.full(size, -np.inf) for each in found])
 
     low, high = left_u - 14, 25.0
     for _ in range(12):
         us = np.linspace(low, high, 16)
-        vals = np.array([total(u, 1.0, 20) for u in us])
+        vals = totals(us, 1.0, 20, True)
         vals = np.where(np.isfinite(vals), vals, -np.inf)
         keep = np.flatnonzero((vals > vals.max(axis=0) - DEEP + 6).any(axis=1))
         new = us[max(keep[0] - 1, 0)], us[min(keep[-1] + 1, 15)]
@@ -396,9 +395,103 @@ def conditional(point, delta, step=0.33, least=56):
             break
     n = max(least, int((high - low) / step * 1.3))
     us = np.linspace(low, high, n)
-    vals = np.array([total(u, step, least) for u in us]) + np.log1p(np.exp(left_u - us))[:, None]
+    vals = totals(us, step, least) + np.log1p(np.exp(left_u - us))[:, None]
     lw = np.array([log_sum(v) for v in vals.T])
-    return lw[:3] - lw[3]
+    return lw[:-1] - lw[-1]
+
+
+def conditional(point, delta, step=0.33, least=56):
+    """ln E[..| still there] of mean, squares, pairs without a horizon"""
+    _, _, _, alpha, s, beta, _, t_x, T, _ = point
+    H = T - t_x
+
+    def sums(u, y, m, weight, _):
+        k, lam, mu = np.exp(u), np.exp(y)[:, None], np.exp(m)
+        b, one, two = k * lam, mu + delta, mu + 2 * delta
+        phi1, phi2 = -k * np.log1p(one / b), -k * np.log1p(two / b)
+        f1, f2 = phi1, phi2
+        if H > 0:
+            base = log_q(k, b * H)
+            f1, f2 = log_q(k, (b + one) * H) - base, log_q(k, (b + two) * H) - base
+        R1, R2 = -np.log(-np.expm1(phi1)), -np.log(-np.expm1(phi2))
+        return weight + f1 + R1, weight + f2 + R2, weight + math.log(2) + f2 + R2 + phi1 + R1
+
+    def left_y(u):
+        return min(math.log(delta) - max(u, 0), -math.log(T + alpha + t_x)) - 6
+
+    return averaged(point, sums, (-8.0, left_y, min(math.log(delta), math.log(s / (beta + T))) - 3), step, least)
+
+
+def renewals(log_phi, k, z, width=0.25):
+    """The sums over n >= 1 of phi^n P(nk, z), P the incomplete gamma function, and of n - 1 times that: one by one as
+    long as terms differ, then as an integral over n with the differences of Euler and Maclaurin."""
+
+    def term(n, some):
+        return np.exp(n * log_phi[some]) * gammainc(n * k, z[some])
+
+    one, two, active = np.zeros(len(z)), np.zeros(len(z)), np.flatnonzero(z > 0)
+    few = max(24, int(20 * k))
+    if few > 4000:
+        raise ValueError("too regular")
+    for n in range(1, few + 1):
+        each = term(n, active)
+        one[active] += each
+        two[active] += (n - 1) * each
+        active = active[(n * each > 1e-14 * one[active]) & ((n < 3) | (n * n * each > 1e-14 * two[active]))]
+        if not len(active):
+            return one, two
+    around = few + 0.5 + np.arange(-2.5, 3)
+    values = np.stack([term(n, active) for n in around])
+    for out, g in ((one, values), (two, (around - 1)[:, None] * values)):
+        first, third, fifth = (np.diff(g[i : 6 - i], 5 - 2 * i, axis=0)[0] for i in (2, 1, 0))
+        out[active] += first / 24 - 17 / 5760 * third + 367 / 967680 * fifth
+    x, w = np.polynomial.legendre.leggauss(12)
+    low = math.log(few + 0.5)
+    for _ in range(4000):
+        wide = min(width, 3 / math.sqrt(math.exp(min(low, 600)) * k))
+        more = np.zeros((2, len(active)))
+        for node, share in zip(x, w, strict=True):
+            n = math.exp(low + wide / 2 * (node + 1))
+            each = term(n, active) * n * wide / 2 * share
+            more += each, (n - 1) * each
+        one[active] += more[0]
+        two[active] += more[1]
+        active = active[(more[0] > 1e-15 * one[active]) | (more[1] > 1e-15 * two[active])]
+        low += wide
+        if not len(active):
+            return one, two
+    raise ValueError("too many purchases")
+
+
+def within(point, horizon, delta, step=0.33, least=56):
+    """ln E[..| still there] of the mean (discounted), of any purchase, of two at least and, without a discount, of
+    pairs in a horizon that begins with a purchase: given both her rates, sums of incomplete gamma functions."""
+    _, _, _, alpha, s, beta, _, t_x, T, _ = point
+    assert t_x == T
+
+    def sums(u, y, m, weight, roughly):
+        k = math.exp(u)
+        lam, mu = np.broadcast_arrays(np.exp(y)[:, None], np.exp(m))
+        b, one = k * lam, mu + delta
+        soon = -k * np.log1p(one / b) + np.log(gammainc(k, (b + one) * horizon))
+        bound = weight + soon + np.log1p((b + one) * horizon / max(k, 1e-12))
+        if roughly:
+            return weight + soon, bound
+        top = np.nanmax(np.where(np.isfinite(bound), bound, -np.inf), initial=-1e290)
+        use = np.isfinite(bound) & (bound > top - DEEP)
+        out = np.full((3 if delta else 4, *bound.shape), -np.inf)
+        b, mu, one, w = (np.broadcast_to(each, bound.shape)[use] for each in (b, mu, one, weight))
+        mean, pairs = renewals(-k * np.log1p(one / b), k, (b + one) * horizon)
+        stay = -k * np.log1p(mu / b)
+        found = [mean, *(np.exp(n * stay) * gammainc(n * k, (b + mu) * horizon) for n in (1, 2)), 2 * pairs]
+        out[:, use] = w + np.log(found[: len(out)])
+        return out
+
+    def left_y(u):
+        return min(-math.log(horizon) - max(u, 0), -math.log(T + alpha + t_x)) - 6
+
+    left_m = min(math.log(delta) if delta else 0.0, math.log(s / (beta + T)), -math.log(horizon)) - 3
+    return averaged(point, sums, (-8.0, left_y, left_m), step, least)
 
 
 def answer(job, found):
@@ -485,6 +578,35 @@ def edge():
     return out
 
 
+def horizons():
+    """(point, horizon, discount): all extreme points of up to 300 purchases, the last of them now."""
+    rng = random.Random(13)
+    for point in extremes(420):
+        horizon, delta = 10 ** rng.uniform(-1, 4), rng.choice([0.0, 10 ** rng.uniform(-5, -1)])
+        if 0 < point[6] <= 300 and point[7] == point[8]:
+            yield point, horizon, delta
+
+
+def agreed(job):
+    """What is ahead within a horizon, as far as longer steps tell the same to a ten-millionth and the model's own mean,
+    or mean of pairs, is finite and not made by values of k below all floats."""
+    point, _, delta = job
+    with np.errstate(all="ignore"):
+        rough = within(*job, 0.45, 40)
+        found = within(*job)
+    same = np.abs(found - rough) < 1e-7
+    same[0] &= point[0] + point[6] > 1.2
+    same[3:] &= point[0] + point[6] > 2.2
+    told = [float(f"{value:.13g}") if true else None for value, true in zip(found, same, strict=True)]
+    return {"point": list(point), "horizon": job[1], "delta": delta,
+            **dict(zip(("mean", "any", "two", "pairs"), told, strict=False))}  # fmt: skip
+
+
+def finite():
+    found = (patient(agreed, job, EDGE) for job in horizons())
+    return [each for each in found if each and any(each.get(name) is not None for name in ("mean", "any", "two"))]
+
+
 def main():
     path = Path(__file__).with_suffix(".json")
     hard = [(*p, *h) for p in SETS for h in HISTORIES]
@@ -494,6 +616,7 @@ def main():
         "forecasts": lambda: [ahead((hard[i], h, delta)) for i, h, delta in FORECASTS],
         "endless": lambda: [endless((hard[i], delta)) for i, delta in ENDLESS],
         "edge": edge,
+        "finite": finite,
         "extreme": extreme,
         "latent": lambda: [case((*SETS[0], *HISTORIES[2]), latent=True)],
     }

@@ -452,6 +452,29 @@ def test_a_purchase_is_likelier_before_the_season_than_after_it(seasonal):
     assert fitted.p_purchase(log, opposite, 60, as_of=AS_OF).sum() < chance.sum()
 
 
+def test_chances_of_so_many_purchases_agree_with_the_forecast_and_with_the_static_model(seasonal):
+    """And where she is forecast to buy, more of them are likelier in the high season."""
+    log, fitted = seasonal
+    few = log.take(log.customers.codes < 60)
+    chance = fitted.purchase_probabilities(few, CALENDAR, 100, 150, as_of=AS_OF)
+    expected = fitted.expected_purchases(few, CALENDAR, 100, as_of=AS_OF)
+    np.testing.assert_allclose(chance.sum(axis=1), 1, rtol=1e-10)
+    np.testing.assert_allclose(chance @ np.arange(151), expected, rtol=1e-8)
+    np.testing.assert_allclose(1 - chance[:, 0], fitted.p_purchase(few, CALENDAR, 100, as_of=AS_OF), rtol=1e-9)
+    low = Calendar.weekly(WEEKS, {"season": np.where(np.arange(156) < 104, SEASON, -1.0)})
+    assert np.all(fitted.purchase_probabilities(few, low, 100, 0, as_of=AS_OF) >= chance[:, :1])
+    still, base = DynamicParetoNBD().at(PLANTED), summarize(few, as_of=AS_OF)
+    plain = ParetoNBD().at(**PLANTED).purchase_probabilities(base, 100, 9)
+    np.testing.assert_allclose(
+        still.purchase_probabilities(few, CALENDAR, 100, 9, as_of=AS_OF), plain, rtol=1e-9, atol=1e-15
+    )
+    with pytest.raises(ModelError, match="400 days after it"):
+        fitted.purchase_probabilities(few, CALENDAR, 400, 3, as_of=AS_OF)
+    for days, most in ((-1, 3), (30, -1), (30, 1.5), ("x", 3)):
+        with pytest.raises(ConfigError):
+            fitted.purchase_probabilities(few, CALENDAR, days, most, as_of=AS_OF)
+
+
 def test_a_weight_says_how_many_customers_there_are():
     """Three of each second customer: told by weight, or by name."""
     owner, day = lived(120, np.exp(0.6 * SEASON[:104]), 1.0, 104, seed=3)
@@ -506,6 +529,22 @@ def test_the_posterior_knows_the_season_and_that_a_few_customers_know_little(dra
     assert abs(season.mean() - 0.6) < 3 * season.std()
     assert season.std() == pytest.approx(posterior.fitted.standard_errors["rate:season"], rel=0.25)
     assert "DynamicPosterior of pareto-nbd-dynamic: 300 draws" in repr(posterior)
+
+
+def test_chances_from_a_posterior_are_averages_over_its_draws(drawn):
+    log, posterior = drawn
+    few = log.take(log.customers.codes < 20)
+    asked = {"as_of": AS_OF, "days": 100, "most": 4}
+    told = posterior.purchase_probabilities(few, CALENDAR, **asked, points=3)
+    each = [
+        posterior.fitted.recipe.at(dict(zip(posterior.names, draw, strict=True))).purchase_probabilities(
+            few, CALENDAR, **asked
+        )
+        for draw in posterior.draws[:3]
+    ]
+    np.testing.assert_allclose(told, np.mean(each, axis=0), rtol=1e-9)
+    with pytest.raises(ConfigError, match="points"):
+        posterior.purchase_probabilities(few, CALENDAR, **asked, points=0)
 
 
 def test_values_from_a_posterior_are_those_of_the_fit_with_its_own_bounds(drawn):
@@ -581,21 +620,29 @@ def test_simulation_based_calibration():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "bases"), [(50, 24), (500, 3)])
-def test_nine_in_ten_sums_of_money_lie_in_their_interval_under_a_posterior(n, bases):
+def test_nine_in_ten_counts_and_sums_of_money_lie_in_their_interval_under_a_posterior(n, bases):
     """1,200 or 1,500 customers, the half year ahead with a season, parameters drawn: 87 to 93 % is asked, and the
-    standard error is 0.8 %. Money has a density but for "buys nothing", whose mass is spread over its ranks."""
-    held = []
+    standard error is 0.8 %. Counts are whole, so their interval is the randomised one: P(X < x) + V P(X = x) between 5
+    and 95 %; money has a density but for "buys nothing", whose mass is spread over its ranks."""
+    counts, money = [], []
     for seed in range(bases):
         rng = np.random.default_rng((81, seed))
         owner, day = lived(n, np.exp(0.8 * SEASON[:78]), 1.0, 78, (82, seed))
         log, today = log_of(owner, day, seed), 7 * 52 - 1
-        model = DynamicParetoNBD(rate=("season",))
-        posterior = model.posterior(log.until(day_after(today)), CALENDAR, as_of=day_after(today), draws=100, seed=seed)
-        worth = posterior.value(log, CALENDAR, as_of=day_after(today), horizon_days=182, discount_rate=0.0)
+        model, asked = DynamicParetoNBD(rate=("season",)), {"as_of": day_after(today)}
+        posterior = model.posterior(log.until(day_after(today)), CALENDAR, **asked, draws=100, seed=seed)
+        worth = posterior.value(log, CALENDAR, **asked, horizon_days=182, discount_rate=0.0)
         later = log.day > np.datetime64(day_after(today))
         came = np.bincount(log.customers.codes[later], log.revenue.to_float()[later], n)
         silent = 1 - worth.p_purchase
         rank = silent * rng.random(n)
-        bought = (came < worth.value_high) & ((silent > 0.05) | (came > worth.value_low))
-        held.append(np.mean(np.where(came > 0, bought, (rank > 0.05) & (rank < 0.95))))
-    assert 0.87 < np.mean(held) < 0.93
+        some = (came < worth.value_high) & ((silent > 0.05) | (came > worth.value_low))
+        money.append(np.mean(np.where(came > 0, some, (rank > 0.05) & (rank < 0.95))))
+        bought = np.unique(np.stack([log.customers.codes[later], log.day[later].astype(int)]), axis=1)[0]
+        x, u = np.bincount(bought, minlength=n), rng.random(n)
+        chance = posterior.purchase_probabilities(log, CALENDAR, 182, int(x.max()), **asked)
+        at = chance[np.arange(n), x]
+        place = np.cumsum(chance, axis=1)[np.arange(n), x] - u * at
+        counts.append(np.mean((place > 0.05) & (place < 0.95)))
+    assert 0.87 < np.mean(money) < 0.93
+    assert 0.87 < np.mean(counts) < 0.93

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retention.errors import ConfigError, ModelError
 from retention.frames.table import FloatColumn
 from retention.records.transactions import TransactionLog
-from retention.value.asked import checked_days, holds
+from retention.value.asked import checked_count, checked_days, holds
 from retention.value.estimate import Estimate, positive_parameters
 from retention.value.margins.named import margin_from_dict
 from retention.value.purchases.calendar import Calendar
@@ -84,6 +84,14 @@ class FittedDynamicParetoNBD(FittedWithMargin):
         """Probability of at least one purchase day in the next ``days``, which the calendar must know."""
         horizon = checked_days(days)
         return self._forecast(Lives.of(self.recipe, log, calendar, as_of, ahead=horizon), horizon, 0.0).any
+
+    def purchase_probabilities(
+        self, log: TransactionLog, calendar: Calendar, days: float, most: int, *, as_of: str | dt.date
+    ) -> FloatColumn:
+        """P(exactly 0, 1 .. ``most`` purchase days in the next ``days``), which the calendar must know; a row a
+        customer."""
+        most, horizon = checked_count(most, "most"), checked_days(days)
+        return self._counts(Lives.of(self.recipe, log, calendar, as_of, ahead=horizon), horizon, most)
 
     def value(
         self,
@@ -225,6 +233,13 @@ class FittedDynamicParetoNBD(FittedWithMargin):
         unit = self.recipe.time_unit_days
         params = self._at(lives, theta)
         return forecast(*params, lives.stretches(unit), *lives.ahead(days, unit), delta * unit, second=second)
+
+    def _counts(self, lives: Lives, days: float, most: int, theta: FloatColumn | None = None) -> FloatColumn:
+        """The probabilities of each customer's purchases in the next ``days``."""
+        from retention._kernels.paretonbd_dynamic import pmf
+
+        unit = self.recipe.time_unit_days
+        return pmf(*self._at(lives, theta), lives.stretches(unit), *lives.ahead(days, unit), most)
 
     def _averaged(
         self, lives: Lives, horizon: float, delta: float, money: FloatColumn

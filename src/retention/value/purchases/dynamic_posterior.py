@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from retention.errors import ModelError
 from retention.frames.table import FloatColumn
 from retention.records.transactions import TransactionLog
+from retention.value.asked import checked_count, checked_days
 from retention.value.purchases.calendar import Calendar
 from retention.value.purchases.lives import DynamicLikelihood, Lives
 from retention.value.sampling import ParameterDraws, draw_posterior, under_prior
@@ -29,9 +30,13 @@ class DynamicPosterior(ParameterDraws):
 
     def model(self, count: int = 32) -> "FittedDynamicParetoNBD":
         """The fitted model whose intervals average over the first ``count`` of these draws (they are in no order)."""
+        return evolve(self.fitted, doubt=self.points(count))
+
+    def points(self, count: int = 32) -> FloatColumn:
+        """The first ``count`` of these draws (they are in no order) as log-parameters and coefficients."""
         theta = np.array(self.draws[:count])
         theta[:, :4] = np.log(theta[:, :4])
-        return evolve(self.fitted, doubt=theta)
+        return theta
 
     def value(
         self,
@@ -47,6 +52,25 @@ class DynamicPosterior(ParameterDraws):
         asked = {"horizon_days": horizon_days, "discount_rate": discount_rate, "interval": interval}
         worth = self.model().value(log, calendar, as_of=as_of, **asked)
         return evolve(worth, provenance=evolve(worth.provenance, seed=self.seed, parameters=self.evidence()))
+
+    def purchase_probabilities(
+        self,
+        log: TransactionLog,
+        calendar: Calendar,
+        days: float,
+        most: int,
+        *,
+        as_of: str | dt.date,
+        points: int = 32,
+    ) -> FloatColumn:
+        """P(exactly 0, 1 .. ``most`` purchase days in the next ``days``), a row a customer, averaged over draws."""
+        most, horizon = checked_count(most, "most"), checked_days(days)
+        chosen = self.points(checked_count(points, "points", 1))
+        lives = Lives.of(self.fitted.recipe, log, calendar, as_of, ahead=horizon)
+        total = np.zeros((len(lives.base), most + 1))
+        for theta in chosen:
+            total += self.fitted._counts(lives, horizon, most, theta)
+        return total / len(chosen)
 
 
 def sample_dynamic(
