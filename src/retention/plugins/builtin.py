@@ -41,26 +41,32 @@ def retention_tiering_rules() -> Iterable[Contribution]:
 @hookimpl
 def retention_outreach_strategies() -> Iterable[Contribution]:
     """The strategies of this library."""
-    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, read_offers
+    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, WinBack, read_offers
 
     yield Contribution(name="check-in-overdue", summary="check in with the overdue valuable", make=CheckIn)
     yield Contribution(name="next-connection", summary="be there before she looks around", make=NextConnection)
     yield Contribution(name="next-tier-within-reach", summary="ask those near the next tier", make=NextTier)
     yield Contribution(name="thank-the-quiet-best", summary="thank the quiet best", make=ThankQuietBest)
     yield Contribution(name="handover", summary="hand over whom nobody can keep", make=Handover)
-    yield Contribution(name="offers", summary="offers written as data", make=lambda **told: read_offers(told))
+    yield Contribution(name="win-back", summary="win back whom the base has lost", make=WinBack, default=False)
+    yield Contribution(
+        name="offers", summary="offers written as data", make=lambda **told: read_offers(told), default=False
+    )
 
 
 @hookimpl
 def retention_contact_policies() -> Iterable[Contribution]:
     """The contact policies of this library."""
-    from retention.plan import (
+    from retention.plan.policies import (
         ConsentPolicy,
         Deceased,
         DoNotContact,
         FrequencyCap,
+        GivesBeforeAsk,
         MinimumGap,
         OpenComplaint,
+        QuietHours,
+        Saturation,
         UncontrollableCause,
     )
 
@@ -75,3 +81,13 @@ def retention_contact_policies() -> Iterable[Contribution]:
     yield Contribution(name="open-complaint", summary="nothing while a complaint is open", make=OpenComplaint)
     yield Contribution(name="frequency-cap", summary="at most so many contacts in a rolling window", make=FrequencyCap)
     yield Contribution(name="minimum-gap", summary="at least so many days between contacts", make=MinimumGap)
+    yield Contribution(
+        name="quiet-hours",
+        summary="not at night, on Sundays, on holidays: by her clock",
+        make=QuietHours,
+        default=False,
+    )
+    yield Contribution(
+        name="gives-before-ask", summary="two gives come before an ask", make=GivesBeforeAsk, default=False
+    )
+    yield Contribution(name="saturation", summary="as many contacts as she answers to", make=Saturation, default=False)
