@@ -9,7 +9,8 @@ Every night a child process
    wants to be forgotten;
 2. plans, with all built-in policies, quiet hours by time zone, a cap of its own for the phone and two gives before an
    ask, and records the plan;
-3. sends: a line in the outbox for each contact that the *journal* has for the day and the outbox has not;
+3. sends: a line in the outbox for each contact that the *journal* has as due on the day and the outbox has not; what has
+   come up since it was planned calls it off;
 4. records the contacts made.
 
 It is killed by ``kill -9`` before a statement that reaches the database, within one, at a step by name, or at any
@@ -121,14 +122,18 @@ def night(town, day, place, outbox, step):
         log = town.world.until(day).log
         town.program().run(log, as_of=day, journal=journal)
         step("planned")
-        sent = {(one["day"], one["who"]) for one in read(outbox)}
-        due = journal.decisions(day)
-        rows = [due.row(i) for i in range(len(due)) if due.arm[i] == "contact"]
+        sent = {(one["planned"], one["who"]) for one in read(outbox)}
+        due = journal.due(day)
+        rows = [due.row(i) for i in range(len(due))]
+        for row in rows:
+            if row["stop"]:
+                journal.cancel(row["as_of"], [row["customer_id"]], "no longer")
         with Path(outbox).open("ab", buffering=0) as file:
             for number, row in enumerate(rows):
-                if (day.isoformat(), row["customer_id"]) not in sent:
-                    line = {"day": day.isoformat(), "who": row["customer_id"], "channel": row["channel"]}
-                    line |= {"at": row["not_before"], "kind": row["kind"]}
+                planned = row["as_of"].isoformat()
+                if not row["stop"] and (planned, row["customer_id"]) not in sent:
+                    line = {"day": day.isoformat(), "planned": planned, "who": row["customer_id"]}
+                    line |= {name: row[name] for name in ("action", "channel", "kind", "not_before", "not_after")}
                     file.write(json.dumps(line).encode() + b"\n")
                     os.fsync(file.fileno())
                 if number == len(rows) // 2:
@@ -142,6 +147,7 @@ def night(town, day, place, outbox, step):
             )
         )  # fmt: skip
         step("touches")
+        # Whom a contact is on its way to is forgotten another day.
         if forgotten is not None and not any(one["who"] == forgotten for one in read(outbox)):
             journal.forget(forgotten)
 
@@ -266,43 +272,42 @@ def judge(town, folder):
     wrong["the database is not whole"] += db.execute("PRAGMA integrity_check").fetchall() != [("ok",)]
     seen = [(e["day"], e["person"]) for e in decided]
     wrong["two decisions for one customer and night"] += len(seen) - len(set(seen))
-    out = [(one["day"], one["who"]) for one in sent]
+    out = [(one["planned"], one["who"]) for one in sent]
     wrong["a contact was made twice"] += len(out) - len(set(out))
-    known = {(e["at"], names[e["person"]]) for e in contacts if e["person"] in names}
-    wrong["a contact was made that was not decided"] += len(set(out) - known)
-    wrong["a contact was decided and not made"] += len(known - set(out))
-    touches = [e for e in events if e["kind"] == "touch"]
-    made = {(e["at"], names.get(e["person"])) for e in touches}
-    wrong["a contact was made and is not on file"] += len(set(out) - made)
+    known = {(e["at"], names[e["person"]]): e for e in contacts if e["person"] in names}
+    wrong["a contact was made that was not decided"] += len(set(out) - set(known))
+    off = {(e["at"], names.get(e["person"])) for e in events if e["kind"] == "cancellation"}
+    owed = {one for one, e in known.items() if max(e["detail"]["due"], e["at"]) <= town.days[-1].isoformat()}
+    wrong["a contact was decided and not made"] += len(owed - set(out) - off)
+    wrong["a contact was called off and made"] += len(off & set(out))
+    made = {(e["at"], names.get(e["person"])) for e in events if e["kind"] == "touch"}
+    wrong["a contact was made and is not on file"] += len({(one["day"], one["who"]) for one in sent} - made)
 
     by_person = defaultdict(list)
-    for event in contacts:
-        by_person[event["person"]].append(event)
+    for one in sent:
+        by_person[one["who"]].append(one | {"day": dt.date.fromisoformat(one["day"])})
+    person = {who: number for number, who in names.items()}
     asked, barred = defaultdict(list), set(town.ids[::23])
     for event in events:
         if event["kind"] in ("consent", "complaint"):
             asked[event["person"], event["kind"]].append(event)
-    for person, mine in by_person.items():
-        days = [e["day"] for e in mine]
+    for who, mine in by_person.items():
+        days = [one["day"] for one in mine]
         wrong["gap"] += sum((b - a).days < 7 for a, b in pairwise(days))
         wrong["cap"] += sum((c - a).days < 28 for a, c in zip(days, days[2:], strict=False))
-        calls = [e["day"] for e in mine if e["channel"] == "phone"]
+        calls = [one["day"] for one in mine if one["channel"] == "phone"]
         wrong["cap of the phone"] += sum((b - a).days < 60 for a, b in pairwise(calls))
         gives = 0
-        for event in mine:
-            kind = event["detail"]["kind"]
-            wrong["an ask before two gives"] += kind == "ask" and gives < 2
-            gives = 0 if kind == "ask" else gives + 1
-        who = names.get(person)
+        for one in mine:
+            wrong["an ask before two gives"] += one["kind"] == "ask" and gives < 2
+            gives = 0 if one["kind"] == "ask" else gives + (one["kind"] in ("give", "thank", "connect"))
+            waits = open_on(asked[person[who], "complaint"], one["day"])
+            wrong["complaint"] += waits and one["kind"] != "connect"
+            if one["channel"] in ("phone", "email"):
+                wrong["consent"] += not granted(asked[person[who], "consent"], one["channel"], one["day"])
+            wrong["quiet hours"] += not by_day(one, town.zone.get(who, ""))
         wrong["do-not-contact"] += who in barred
-        for event in mine:
-            wrong["complaint"] += (
-                open_on(asked[person, "complaint"], event["day"]) and event["detail"]["kind"] != "connect"
-            )
-            if event["channel"] in ("phone", "email") and who is not None:
-                wrong["consent"] += not granted(asked[person, "consent"], event["channel"], event["day"])
-            wrong["quiet hours"] += not by_day(event, town.zone.get(who, "")) if who is not None else 0
-    wrong["contact of one in the hold-out"] += sum(1 for e in contacts if held_out(names.get(e["person"])))
+    wrong["contact of one in the hold-out"] += sum(1 for who in by_person if held_out(who))
     for event in nights:
         tonight = [e for e in contacts if e["day"] == event["day"]]
         for name in ("money", "hours"):
@@ -315,6 +320,8 @@ def judge(town, folder):
         "drawn": sum(e["detail"]["explored"] for e in decided),
         "vetoes": sum(e["kind"] == "veto" for e in events), "events": len(events), "forgotten": len(
             {e["person"] for e in events if e["person"]} - set(names)),
+        "made": len(sent),
+        "called off": len(off),
         "contacted twice or more": sum(len(mine) > 1 for mine in by_person.values()),
     }  # fmt: skip
     db.close()
@@ -346,11 +353,11 @@ def granted(consents, channel, day):
     return all(e["detail"]["granted"] for e in mine if e["day"] == last)
 
 
-def by_day(event, zone):
+def by_day(one, zone):
     """Whether both ends of the time given lie on one open day of hers between 8 and 20 o'clock."""
-    if event["channel"] not in ("phone", "in person", "email"):
+    if one["channel"] not in ("phone", "in person", "email"):
         return True
-    said = [event["detail"][name] for name in ("not_before", "not_after")]
+    said = [one[name] for name in ("not_before", "not_after")]
     if not zone or not all(said):
         return False
     first, last = (dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).astimezone(ZoneInfo(zone)) for text in said)

@@ -66,6 +66,7 @@ def plan_of(
         explored=np.zeros(n, dtype=bool),
         not_before=np.full(n, np.datetime64("NaT", "m")),
         not_after=np.full(n, np.datetime64("NaT", "m")),
+        assumed=gain,
         next_at=window,
         as_of=as_of,
         budget=Budget(money=None, hours=None),

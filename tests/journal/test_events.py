@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -329,3 +330,53 @@ def test_who_is_forgotten_is_gone_from_every_kind_of_event(place, plan_of, every
         assert gone.reason.tolist() == ["", "", "Quartz-77 moved away"]  # this one is about the other
         assert journal.forget(other) == 3
         assert b"Quartz-77" not in everything_on_disk()
+
+
+def _later(plan, days, not_before=None):
+    """The plan with its windows opening so many days on."""
+    opens = plan.opens + np.timedelta64(days, "D")
+    first = plan.not_before if not_before is None else np.full(len(plan), np.datetime64(not_before, "m"))
+    return attrs.evolve(plan, opens=opens, closes=opens + np.timedelta64(7, "D"), not_before=first)
+
+
+def test_a_contact_still_to_come_has_no_date_and_then_the_first_day_of_its_window(journal, plan_of):
+    """So no gap is measured from the night of the plan when the contact itself comes days later."""
+    journal.record(_later(plan_of(DAY, contact=["a"]), 5))
+    for days, at in ((1, None), (5, None), (6, DAY + dt.timedelta(days=5))):
+        assert journal.touches_before(DAY + dt.timedelta(days=days)).row(0)["at"] == at
+    done = Touch(customer_id="a", at=DAY + dt.timedelta(days=7), channel="phone")
+    journal.record_touches(Touches.of([done]))
+    assert journal.touches_before(DAY + dt.timedelta(days=8)).row(0)["at"] == DAY + dt.timedelta(days=7)
+    contacts = journal.contacts()
+    assert (contacts.status.tolist(), contacts.at.tolist()) == (["done"], [DAY + dt.timedelta(days=7)])
+
+
+def test_a_quiet_day_moves_the_contact_to_the_day_on_which_it_may_be_made(journal, plan_of):
+    journal.record(_later(plan_of(DAY, contact=["a"]), 0, not_before=f"{DAY + dt.timedelta(days=3)}T08:00"))
+    assert len(journal.due(DAY)) == len(journal.due(DAY + dt.timedelta(days=2))) == 0
+    due = journal.due(DAY + dt.timedelta(days=3))
+    assert (due.customer_id.tolist(), due.not_before[0]) == (["a"], "2011-12-04T08:00")
+
+
+def test_what_is_due_says_what_has_come_up_since(journal, plan_of):
+    plan = _later(plan_of(DAY, contact=["a", "b", "c", "d", "e"], holdout=["f"]), 2)
+    journal.record(attrs.evolve(plan, consent=np.asarray(["granted"] * 3 + ["not needed"] * 2 + ["granted"])))
+    soon = DAY + dt.timedelta(days=2)
+    journal.record_consents(
+        Consents.of([Consent(customer_id=who, channel="phone", granted=False, at=soon) for who in ("a", "d")])
+    )
+    journal.record_complaints(Complaints.from_arrays(customer_id=["b"], at=[soon]))
+    journal.cancel(DAY, ["e"])
+    assert len(journal.due(DAY)) == 0
+    due = journal.due(soon)
+    assert dict(zip(due.customer_id.tolist(), due.stop.tolist(), strict=True)) == {
+        "a": "her permission for phone was taken back",
+        "b": "a complaint of hers is open and comes first",
+        "c": "",
+        "d": "",
+    }
+    journal.record_touches(Touches.of([Touch(customer_id="c", at=soon, channel="phone")]))
+    assert journal.due(soon).customer_id.tolist() == ["a", "b", "d"]
+    assert len(journal.due(DAY + dt.timedelta(days=29))) == 0
+    journal.forget("d")
+    assert journal.due(soon).customer_id.tolist() == ["a", "b"]

@@ -2,7 +2,18 @@
 
 from retention.journal.complaints import Complaints
 from retention.journal.journal import Journal
-from retention.journal.tables import Adherence, Corrections, Decisions, Nights, Outcomes, Recorded, Results, Vetoes
+from retention.journal.tables import (
+    Adherence,
+    Contacts,
+    Corrections,
+    Decisions,
+    Due,
+    Nights,
+    Outcomes,
+    Recorded,
+    Results,
+    Vetoes,
+)
 
 __all__ = [
     "Journal",
@@ -11,6 +22,8 @@ __all__ = [
     "Nights",
     "Adherence",
     "Decisions",
+    "Contacts",
+    "Due",
     "Vetoes",
     "Outcomes",
     "Results",

@@ -13,7 +13,18 @@ from retention.journal import reading, writing
 from retention.journal.complaints import Complaints
 from retention.journal.events import day_of, key_of, known_people
 from retention.journal.store import open_store
-from retention.journal.tables import Adherence, Corrections, Decisions, Nights, Outcomes, Recorded, Results, Vetoes
+from retention.journal.tables import (
+    Adherence,
+    Contacts,
+    Corrections,
+    Decisions,
+    Due,
+    Nights,
+    Outcomes,
+    Recorded,
+    Results,
+    Vetoes,
+)
 from retention.records.permissions import Consents
 from retention.records.touches import Touches
 
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal"]
 
-_TABLES = ("decisions", "vetoes", "nights", "adherence", "outcomes", "results", "corrections", "complaints")
+_TABLES = ("decisions", "contacts", "vetoes", "nights", "adherence", "outcomes", "results", "corrections", "complaints")
 
 
 class Journal:
@@ -214,10 +225,20 @@ class Journal:
     def touches_before(self, day: dt.date) -> Touches:
         """The contacts strictly before a day, oldest first; those of forgotten people are left out.
 
-        A planned contact counts on its plan's day as long as it is neither cancelled nor known to be done; then the
-        day it was done counts instead.
+        A planned contact counts, from its plan on, as long as it is neither cancelled nor known to be done; then the
+        day it was made counts instead. Until then it is dated on the first day of its window, and undated while that is
+        to come: what has no date counts against every other contact.
         """
         return reading.touches_before(self._store, day)
+
+    def due(self, day: dt.date) -> Due:
+        """The planned contacts that may be made on a day and are neither done nor called off: what to send.
+
+        From the first day of their window to 28 days after the plan. What has come up since, as far as it is on file,
+        stands beside each: a permission that was taken back, a complaint that was opened. Such a contact must
+        not be made; :meth:`cancel` calls it off.
+        """
+        return reading.due(self._store, day)
 
     def consents_before(self, day: dt.date) -> Consents:
         """Permissions given before a day, and withdrawals up to and on it: what is known when that day is planned.
@@ -261,6 +282,13 @@ class Journal:
         """Who was chosen and in which arm, by night and then by customer; of one night if ``as_of`` is given."""
         return reading.decisions(self._store, as_of)
 
+    def contacts(self) -> Contacts:
+        """Every contact that was planned and what became of it, and every touch that went out without a plan.
+
+        A touch by the planned channel on the plan's day or within 28 days of it is the planned one.
+        """
+        return reading.contacts(self._store)
+
     def vetoes(self, as_of: dt.date | None = None) -> Vetoes:
         """What policies refused, by night and then by customer; of one night if ``as_of`` is given."""
         return reading.vetoes(self._store, as_of)
@@ -285,7 +313,7 @@ class Journal:
     def export_csv(self, path: str | Path, what: str = "decisions") -> None:
         """Write one of the journal's tables for a spreadsheet; cells that look like formulas are made harmless.
 
-        ``what`` is the method that gives the table: decisions, vetoes, nights, adherence, outcomes, results,
+        ``what`` is the method that gives the table: decisions, contacts, vetoes, nights, adherence, outcomes, results,
         corrections or complaints.
         """
         from retention.frames.export import write_csv

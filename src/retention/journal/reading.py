@@ -11,8 +11,10 @@ from retention.journal.events import day_of
 from retention.journal.store import Store
 from retention.journal.tables import (
     Adherence,
+    Contacts,
     Corrections,
     Decisions,
+    Due,
     Nights,
     Outcomes,
     Results,
@@ -24,6 +26,7 @@ from retention.records.touches import Touches
 
 __all__ = [
     "touches_before",
+    "due",
     "consents_before",
     "complaints",
     "holdout",
@@ -31,6 +34,7 @@ __all__ = [
     "nights",
     "adherence",
     "decisions",
+    "contacts",
     "vetoes",
     "outcomes",
     "results",
@@ -40,11 +44,12 @@ __all__ = [
 # Of an event e: whether it was taken back; of a planned contact: whether it was called off, or a touch carries it out.
 _STANDS = "NOT EXISTS (SELECT 1 FROM events AS c WHERE c.kind = 'correction' AND c.refers = {0}.key)"
 _OFF = "EXISTS (SELECT 1 FROM events AS o WHERE o.kind = 'cancellation' AND o.refers = e.key)"
-_DONE = (
-    "EXISTS (SELECT 1 FROM events AS t WHERE t.person = e.person AND t.kind = 'touch' AND t.channel = e.channel"
+_DOING = (
+    "FROM events AS t WHERE t.person = e.person AND t.kind = 'touch' AND t.channel = e.channel"
     " AND t.direction = 'out' AND t.at >= e.at AND t.at <= e.until AND t.at < :day"
-    f" AND {_STANDS.format('t')})"
+    f" AND {_STANDS.format('t')}"
 )
+_DONE = f"EXISTS (SELECT 1 {_DOING})"
 _NOBODY = "coalesce(p.customer_id, '') AS who"
 _EVENTS = "FROM events AS e LEFT JOIN people AS p ON p.person = e.person"
 _ALWAYS = "9999-12-31"
@@ -53,7 +58,7 @@ _UNSAID = {"segment": "", "evidence": "assumption", "explored": False, "not_befo
 
 
 def touches_before(store: Store, day: dt.date) -> Touches:
-    """The contacts strictly before a day, planned ones included, oldest first."""
+    """The contacts strictly before a day, planned ones included, oldest first; one that is still to come is undated."""
     rows = store.rows(
         "SELECT p.customer_id, e.at, e.channel, e.detail, e.direction"
         " FROM events AS e JOIN people AS p ON p.person = e.person"
@@ -63,8 +68,53 @@ def touches_before(store: Store, day: dt.date) -> Touches:
         {"day": day_of(day)},
     )
     who, at, channel, detail, direction = zip(*rows, strict=True) if rows else ((),) * 5
-    kinds = [json.loads(text)["kind"] for text in detail]
-    return Touches.from_arrays(customer_id=who, at=at, channel=channel, kind=kinds, direction=direction)
+    said = [json.loads(text) for text in detail]
+    due = [one.get("due") or known for one, known in zip(said, at, strict=True)]
+    return Touches.from_arrays(
+        customer_id=who,
+        at=[known if known < day_of(day) else "NaT" for known in due],
+        channel=channel,
+        kind=[one["kind"] for one in said],
+        direction=direction,
+    )
+
+
+def due(store: Store, day: dt.date) -> Due:
+    """The planned contacts that may be made on a day and were neither made nor called off, and what stands against."""
+    rows = store.rows(
+        f"SELECT {_NOBODY}, e.at, e.action, e.channel, e.detail {_EVENTS}"
+        " WHERE e.kind = 'decision' AND e.arm = 'contact' AND e.at <= :day AND e.until >= :day"
+        f" AND NOT {_DONE.replace(':day', ':after')} AND NOT {_OFF} ORDER BY e.at, who, e.seq",
+        {"day": day_of(day), "after": _ALWAYS},
+    )
+    listed = [
+        {"customer_id": who, "as_of": at, "action": action, "channel": channel} | json.loads(detail)
+        for who, at, action, channel, detail in rows
+        if who
+    ]
+    listed = [one for one in listed if (one.get("due") or one["as_of"]) <= day_of(day)]
+    consents, complaining = consents_before(store, day), complaints(store).open_on(day)
+    allowed = {
+        asked: consents.granted_to(asked[0], on=day, purpose=asked[1])
+        for asked in {(one["channel"], one.get("purpose") or "marketing") for one in listed}
+    }
+    for one in listed:
+        who, asked = one["customer_id"], (one["channel"], one.get("purpose") or "marketing")
+        # Permissions may be kept elsewhere: what counts against the contact is a withdrawal that is on file here.
+        withdrawn = one.get("consent") == "granted" and who in consents.customer_id and who not in allowed[asked]
+        if withdrawn and _asked(consents, who, asked):
+            one["stop"] = f"her permission for {one['channel']} was taken back"
+        elif who in complaining and one["kind"] != "connect":
+            one["stop"] = "a complaint of hers is open and comes first"
+        else:
+            one["stop"] = ""
+    return table_of(Due, [_UNSAID | one for one in listed])
+
+
+def _asked(consents: Consents, who: str, asked: tuple[str, str]) -> bool:
+    channel, purpose = (word.strip().lower() for word in asked)
+    here = (consents.customer_id == who) & (consents.channel == channel) & (consents.purpose == purpose)
+    return bool(here.any())
 
 
 def consents_before(store: Store, day: dt.date) -> Consents:
@@ -136,7 +186,32 @@ def adherence(store: Store) -> Adherence:
 
 def decisions(store: Store, as_of: dt.date | None) -> Decisions:
     """Who was chosen and in which arm."""
-    return table_of(Decisions, [_UNSAID | row for row in _of_nights(store, "decision", as_of)])
+    rows = _of_nights(store, "decision", as_of)
+    return table_of(Decisions, [_UNSAID | {"assumed": row["gain"]} | row for row in rows])
+
+
+def contacts(store: Store) -> Contacts:
+    """Planned contacts with what became of them, and touches that went out without a plan."""
+    made = f"(SELECT t.at {_DOING} ORDER BY t.at LIMIT 1)"
+    planned = store.rows(
+        f"SELECT e.at, {_NOBODY}, e.action, e.channel, e.detail, e.money, e.hours, {made},"
+        f" CASE WHEN {_OFF} THEN 1 ELSE 0 END {_EVENTS} WHERE e.kind = 'decision' AND e.arm = 'contact'",
+        {"day": _ALWAYS},
+    )
+    others = store.rows(
+        f"SELECT e.at, {_NOBODY}, e.channel, e.detail {_EVENTS}"
+        f" WHERE e.kind = 'touch' AND e.direction = 'out' AND {_STANDS.format('e')} AND NOT EXISTS"
+        " (SELECT 1 FROM events AS d WHERE d.person = e.person AND d.kind = 'decision' AND d.arm = 'contact'"
+        " AND d.channel = e.channel AND d.at <= e.at AND d.until >= e.at)"
+    )
+    names = ("at", "planned_at", "customer_id", "action", "channel", "detail", "money", "hours", "status")
+    listed = [
+        (done or at, at, who, action, channel, detail, m, h, "done" if done else "called off" if off else "open")
+        for at, who, action, channel, detail, m, h, done, off in planned
+    ]
+    listed += [(at, "NaT", who, "", channel, detail, 0.0, 0.0, "not planned") for at, who, channel, detail in others]
+    rows = [dict(zip(names, one, strict=True)) for one in sorted(listed)]
+    return table_of(Contacts, [row | {"kind": json.loads(row["detail"])["kind"]} for row in rows])
 
 
 def vetoes(store: Store, as_of: dt.date | None) -> Vetoes:

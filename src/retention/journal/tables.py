@@ -13,7 +13,9 @@ __all__ = [
     "Recorded",
     "Nights",
     "Adherence",
+    "Contacts",
     "Decisions",
+    "Due",
     "Vetoes",
     "Outcomes",
     "Results",
@@ -87,11 +89,46 @@ class Decisions(Table):
     explored: BoolColumn = column("whether the action was drawn by chance to learn from it")
     evidence: TextColumn = column("'assumption' or 'measured': where the expected gain came from")
     gain: FloatColumn = column("incremental margin that was expected, before cost", unit="money")
+    assumed: FloatColumn = column("the same before anything was learned of it", unit="money")
     not_before: TextColumn = column("earliest instant of the contact (UTC); empty if any will do")
     not_after: TextColumn = column("latest instant of the contact (UTC); empty if any will do")
     money: FloatColumn = column("what the contact costs; in the hold-out: would have cost", unit="money")
     hours: FloatColumn = column("attention, in the same way", unit="hours")
     reason: TextColumn = column("why, in words; empty if forgotten")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Contacts(Table):
+    """One row a contact that went out or was to go out, by day: planned ones, and touches that nobody planned."""
+
+    at: DayColumn = column("the day it was made; of those still open or called off, the day of the plan")
+    planned_at: DayColumn = column("the day of the plan; NaT if it was not planned")
+    customer_id: TextColumn = column("who; empty if forgotten")
+    action: TextColumn = column("what was decided; empty if it was not planned")
+    channel: TextColumn = column("how")
+    kind: TextColumn = column("give, ask, thank, remind, connect or wait")
+    money: FloatColumn = column("the most it costs; 0 if it was not planned", unit="money")
+    hours: FloatColumn = column("attention, in the same way", unit="hours")
+    status: TextColumn = column("'done', 'open', 'called off' or 'not planned'")
+
+    @property
+    def counted(self) -> "Contacts":
+        """Those that count as touches: all but the called off."""
+        return self.take(self.status != "called off")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Due(Table):
+    """One row a planned contact that may be made now; where ``stop`` says something it must not be."""
+
+    customer_id: TextColumn = column("who")
+    as_of: DayColumn = column("the day of the plan")
+    action: TextColumn = column("what to do")
+    channel: TextColumn = column("how")
+    kind: TextColumn = column("give, ask, thank, remind or connect")
+    not_before: TextColumn = column("earliest instant (UTC); empty if any will do")
+    not_after: TextColumn = column("latest instant (UTC); empty if any will do")
+    stop: TextColumn = column("what has come up since the plan was made; empty if nothing")
 
 
 @frozen(eq=False, repr=False, kw_only=True)

@@ -86,6 +86,7 @@ def write_night(store: Store, plan: "Plan") -> int:
             "vetoes": len(vetoes),
         },
     )
+    purposes = {action.name: action.purpose for action in plan.actions}
     # By number, not in the plan's order: a row's neighbours must not give away one who is forgotten.
     decisions = [
         event_of(
@@ -100,8 +101,11 @@ def write_night(store: Store, plan: "Plan") -> int:
             probability=row["probability"],
             money=row["money"],
             hours=row["hours"],
-            detail={name: row[name] for name in ("kind", "strategy", "gain", "segment", "evidence", "explored")}
-            | {name: _instant(row[name]) for name in ("not_before", "not_after")},
+            detail={
+                name: row[name] for name in ("kind", "strategy", "gain", "assumed", "segment", "evidence", "explored")
+            }
+            | {name: _instant(row[name]) for name in ("not_before", "not_after")}
+            | {"due": _due(row), "consent": row.get("consent") or "", "purpose": purposes.get(row["action"], "")},
             reason=row["reason"],
         )
         for row in sorted(rows_of(chosen), key=lambda row: people[row["customer_id"]])
@@ -119,6 +123,14 @@ def write_night(store: Store, plan: "Plan") -> int:
         for number, row in enumerate(sorted(rows_of(vetoes), key=lambda row: people[row["customer_id"]]))
     ]
     return append(store, [night, *decisions, *refused])
+
+
+def _due(row: dict[str, Any]) -> str:
+    """The first day on which the contact may be made."""
+    opens = row["opens"]
+    if row["not_before"] is not None and opens is not None:
+        opens = max(opens, row["not_before"].date())
+    return "" if opens is None else str(opens.isoformat())
 
 
 def _instant(at: dt.datetime | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from retention.domain import Action
 from retention.errors import PlanError, nearest
-from retention.frames.table import DayColumn, IntColumn, Provenance, TextColumn
+from retention.frames.table import DayColumn, FloatColumn, IntColumn, Provenance, TextColumn
 from retention.histories import Histories
 from retention.plan.budget import Budget
 from retention.plan.choose import Choice, choose
@@ -215,8 +215,16 @@ def plan_for(
     proposers = built_in_strategies() if strategies is None else tuple(strategies)
     reviewers = built_in_policies() if policies is None else tuple(policies)
     proposals = Proposals.joined(_propose(strategy, situation) for strategy in proposers)
+    assumed = proposals.gain
     if responses is not None and len(proposals):
-        proposals = _sound("the learned responses", responses.apply(proposals, situation), situation)
+        learned = _sound("the learned responses", responses.apply(proposals, situation), situation)
+        if not (np.array_equal(learned.base_row, proposals.base_row) and learned.actions == proposals.actions):
+            raise PlanError(
+                "the learned responses answered with other proposals than they were asked about",
+                rule="what is learned changes gains, and neither adds nor drops a proposal",
+                remedy="mend it, or plan without it",
+            )
+        proposals = learned
     passed, vetoes, notes = gate(reviewers, proposals, situation)
     choice = choose(
         proposals,
@@ -232,6 +240,7 @@ def plan_for(
         passed,
         vetoes,
         choice,
+        assumed=assumed,
         budget=budget,
         holdout=float(holdout),
         explore=float(explore),
@@ -345,6 +354,7 @@ def _plan(
     vetoes: VetoTable,
     choice: Choice,
     *,
+    assumed: FloatColumn,
     budget: Budget,
     holdout: float,
     explore: float,
@@ -398,6 +408,7 @@ def _plan(
         explored=explored,
         not_before=spread(passed.not_before[picked], np.datetime64("NaT", "m")),
         not_after=spread(passed.not_after[picked], np.datetime64("NaT", "m")),
+        assumed=spread(assumed[picked], 0.0),
         next_at=_next_at(situation, proposals, choice.chosen),
         as_of=situation.as_of,
         budget=budget,

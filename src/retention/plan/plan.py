@@ -145,6 +145,7 @@ class Plan(Table):
     explored: BoolColumn = column("whether what to do was drawn by chance, to learn from it")
     not_before: MinuteColumn = column("earliest instant of the contact (UTC); NaT if any will do")
     not_after: MinuteColumn = column("latest instant of the contact (UTC); NaT if any will do")
+    assumed: FloatColumn = column("the gain before anything was learned of it", unit="money")
     next_at: DayColumn = column("first day of the window; if nothing, the day to look again")
 
     as_of: dt.date
