@@ -403,8 +403,9 @@ RECORDS = {
 # watches for changes answer to timing and worlds, in their tests; the others are tools that no question is put to, with
 # tests of their own or inside the kernels that use them.
 ELSEWHERE = {
-    "paretoggg", "gammagaps", "logt", "changes", "competing", "scan", "ensemble", "halfline", "needs", "newton",
-    "nodes", "periods", "points", "prices", "psis", "purchases", "quadrature", "renewal", "rounding",
+    "paretoggg", "gammagaps", "logt", "cadence", "changes", "competing", "scan", "ensemble", "halfline", "needs",
+    "newton",
+    "nodes", "periods", "points", "pooling", "prices", "psis", "purchases", "quadrature", "renewal", "rounding",
     "uplift", "weeks", "wholedays",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from retention.domain import Touch
 from retention.errors import ConfigError
-from retention.plan import ACTIONS, CheckIn, NextTier, ThankQuietBest, built_in_strategies
+from retention.plan import (
+    ACTIONS,
+    Budget,
+    CheckIn,
+    NextTier,
+    ThankQuietBest,
+    WinBack,
+    built_in_strategies,
+    margin_if_she_returns,
+    plan_for,
+)
 from retention.plan.actions import CHECK_IN_CARD
 from retention.records import Touches
 
@@ -104,7 +114,7 @@ def test_the_quiet_best_are_thanked(shop):
 @given(data=st.data())
 def test_no_strategy_opens_a_window_before_the_plans_day_or_claims_a_measurement(data, shop):
     situation = data.draw(shop.situations())
-    for strategy in built_in_strategies():
+    for strategy in (*built_in_strategies(), WinBack()):
         proposals = strategy.propose(situation)
         assert (proposals.opens >= np.datetime64(situation.as_of)).all()
         assert (proposals.closes >= proposals.opens).all()
@@ -126,7 +136,7 @@ def test_missing_numbers_propose_nothing(data, shop):
         ),
         valuation=attrs.evolve(situation.valuation, value=unknown, expected_margin=unknown),
     )
-    for strategy in built_in_strategies():
+    for strategy in (*built_in_strategies(), WinBack()):
         assert len(strategy.propose(blind)) == 0
 
 
@@ -157,3 +167,65 @@ def test_costs_are_the_callers_to_set(shop):
 def test_an_absurd_assumption_is_refused(bad):
     with pytest.raises(ConfigError):
         CheckIn(**bad)
+
+
+def test_the_lapsed_who_were_worth_the_most_are_won_back(shop):
+    base = shop.tables(
+        ["best", "poor", "late", "here", "long ago"],
+        p_alive=[0.01, 0.01, 0.3, 0.9, 0.001],
+        idle_days=[300, 300, 60, 5, 2000],
+        expected_margin=[2.0, 0.02, 30.0, 90.0, 0.1],
+        margin_per_day=[1.0, 0.01, 1.0, 1.0, 1.0],
+        overdue=[True, True, True, False, True],
+        at_risk_per_day=[0.01, 0.01, 0.3, 0.0, 0.01],
+        currency="EUR",
+    )
+    situation = shop.situation(base)
+    assert _proposed(WinBack(), situation) == ["best"]
+    assert _proposed(WinBack(value_share=1.0), situation) == ["best", "poor"]
+    assert _proposed(WinBack(max_idle_days=3000), situation) == ["best", "long ago"]
+    # Nobody is both checked in on and won back.
+    everyone = {"value_share": 1.0}
+    assert not set(_proposed(CheckIn(**everyone), situation)) & set(_proposed(WinBack(**everyone), situation))
+    proposals = WinBack(card_lift=0.1).propose(situation)
+    assert "most probably gone; 200 EUR of margin in 365 days if she returned" in proposals.reason[0]
+
+
+def test_a_win_back_gains_its_rate_times_the_margin_if_she_returns(shop):
+    """The smaller of what the model expects of her alive and what her rhythm brought; never zero by assumption."""
+    base = shop.tables(
+        ["model", "rhythm", "dead for certain", "nothing known"],
+        p_alive=[0.02, 0.02, 0.0, 0.0],
+        expected_margin=[2.0, 20.0, 0.0, 0.0],
+        margin_per_day=[1.0, 1.0, 1.0, np.nan],
+        horizon_days=200.0,
+    )
+    situation = shop.situation(base)
+    assert margin_if_she_returns(situation)[:3].tolist() == pytest.approx([2.0 / 0.02, 200.0, 200.0])
+    assert np.isnan(margin_if_she_returns(situation)[3])
+    proposals = WinBack(call_lift=0.05, email_lift=0.01, card_lift=0.02, spread=1.0, value_share=1.0).propose(situation)
+    assert proposals.gain.reshape(3, 3) == pytest.approx(np.outer([100.0, 200.0, 200.0], [0.05, 0.01, 0.02]))
+    assert proposals.gain_sd == pytest.approx(proposals.gain)
+    assert all(a.value > 0 and "win-back rate" in a.meaning for a in WinBack().propose(situation).assumptions)
+
+
+def test_win_backs_compete_with_check_ins_on_one_scale(shop):
+    """One card is affordable: whoever brings more by it gets it, gone or merely late."""
+    for gone, expected in ((3.0, "late"), (50.0, "gone")):
+        base = shop.tables(
+            ["gone", "late"],
+            p_alive=[0.01, 0.6],
+            idle_days=[300, 40],
+            expected_margin=[gone, 300.0],
+            margin_per_day=[gone, 1.0],
+            overdue=True,
+            at_risk_per_day=[0.0, 0.5],
+            value=[1.0, 300.0],
+        )
+        plan = plan_for(
+            shop.situation(base),
+            budget=Budget(money=1.5, hours=1.0),
+            strategies=[CheckIn(), WinBack(value_share=1.0)],
+            holdout=0.0,
+        )
+        assert plan.customer_id[plan.decision == "contact"].tolist() == [expected]

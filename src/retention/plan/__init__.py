@@ -3,23 +3,33 @@
 from retention.plan.actions import ACTIONS
 from retention.plan.allocate import Allocation, allocate
 from retention.plan.budget import Budget
+from retention.plan.cadence import Cadence, FrequencyTrial, NotRandomised, cadence, frequency_trial
 from retention.plan.check import check
-from retention.plan.choose import Choice, choose, upper_bound
+from retention.plan.check_policies import check_policies
+from retention.plan.choose import Choice, choose
 from retention.plan.holdout import holdout_draws
 from retention.plan.make import make_plan, plan_for, situate
-from retention.plan.memory import Memory
-from retention.plan.plan import Considered, Explanation, LeadList, Plan
+from retention.plan.memory import Learned, Memory
+from retention.plan.offers import STAKES, Offer, OfferCosts, OfferStrategy, Screening, read_offers
+from retention.plan.plan import Considered, Explanation, LeadList, NextContacts, Plan
 from retention.plan.policies import (
     ConsentPolicy,
     Deceased,
     DoNotContact,
     FrequencyCap,
+    GivesBeforeAsk,
     MinimumGap,
     OpenComplaint,
+    QuietHours,
+    Saturation,
     UncontrollableCause,
     built_in_policies,
+    policies_from,
+    policies_to_data,
+    read_policies,
 )
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
+from retention.plan.segments import Criteria
 from retention.plan.situation import Situation
 from retention.plan.strategies import (
     CheckIn,
@@ -28,7 +38,9 @@ from retention.plan.strategies import (
     NextConnection,
     NextTier,
     ThankQuietBest,
+    WinBack,
     built_in_strategies,
+    margin_if_she_returns,
 )
 from retention.plan.vetoes import VetoCounts, VetoTable, gate
 from retention.plan.weeks import WeeklyAllocation, allocate_weeks
@@ -38,8 +50,10 @@ __all__ = [
     "situate",
     "plan_for",
     "check",
+    "check_policies",
     "Plan",
     "LeadList",
+    "NextContacts",
     "Considered",
     "Explanation",
     "Budget",
@@ -54,7 +68,21 @@ __all__ = [
     "NextTier",
     "ThankQuietBest",
     "Handover",
+    "WinBack",
+    "margin_if_she_returns",
     "built_in_strategies",
+    "Offer",
+    "OfferStrategy",
+    "OfferCosts",
+    "Screening",
+    "read_offers",
+    "STAKES",
+    "Criteria",
+    "cadence",
+    "Cadence",
+    "frequency_trial",
+    "FrequencyTrial",
+    "NotRandomised",
     "ContactPolicy",
     "Review",
     "ConsentPolicy",
@@ -64,7 +92,13 @@ __all__ = [
     "OpenComplaint",
     "Deceased",
     "UncontrollableCause",
+    "QuietHours",
+    "GivesBeforeAsk",
+    "Saturation",
     "built_in_policies",
+    "policies_from",
+    "policies_to_data",
+    "read_policies",
     "gate",
     "VetoTable",
     "VetoCounts",
@@ -75,6 +109,6 @@ __all__ = [
     "WeeklyAllocation",
     "choose",
     "Choice",
-    "upper_bound",
     "Memory",
+    "Learned",
 ]

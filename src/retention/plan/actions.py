@@ -1,7 +1,8 @@
 """The built-in actions: what a small shop can do for a customer, with what it costs.
 
 Costs are starting values in the log's currency and in working hours; pass a strategy your own actions to change them
-(``attrs.evolve(CHECK_IN_CARD, money=2.20)``).
+(``attrs.evolve(CHECK_IN_CARD, money=2.20)``). A ``touchpoint`` is where she is met anyway: in her parcel, at the
+counter.
 """
 
 from retention.domain import Action
@@ -20,6 +21,9 @@ __all__ = [
     "KEEP_IN_TOUCH_CARD",
     "KEEP_IN_TOUCH_EMAIL",
     "KEEP_IN_TOUCH_WORD",
+    "WIN_BACK_CALL",
+    "WIN_BACK_EMAIL",
+    "WIN_BACK_CARD",
     "NEED_EMAIL",
     "NEED_WORD",
     "ACTIONS",
@@ -62,6 +66,7 @@ TIER_NOTE = Action(
     hours=0.03,
     customer_benefit="learns, in her parcel or at the counter, how little is missing to the next tier",
     needs_consent=False,
+    touchpoint=True,
 )
 THANK_CARD = Action(
     name="thank-you card",
@@ -79,6 +84,7 @@ THANK_IN_PERSON = Action(
     hours=0.05,
     customer_benefit="is greeted by name and thanked at her next visit",
     needs_consent=False,
+    touchpoint=True,
 )
 THANK_CALL = Action(
     name="thank-you call",
@@ -126,6 +132,30 @@ KEEP_IN_TOUCH_WORD = Action(
     hours=0.05,
     customer_benefit="is greeted by name and asked what she is planning next",
     needs_consent=False,
+    touchpoint=True,
+)
+WIN_BACK_CALL = Action(
+    name="win-back call",
+    kind="give",
+    channel="phone",
+    hours=0.25,
+    customer_benefit="is asked what went wrong, and has it put right if she likes",
+)
+WIN_BACK_EMAIL = Action(
+    name="win-back e-mail",
+    kind="give",
+    channel="email",
+    hours=0.02,
+    customer_benefit="finds the door open, and can say why she stayed away",
+)
+WIN_BACK_CARD = Action(
+    name="win-back card",
+    kind="give",
+    channel="post",
+    money=1.50,
+    hours=0.05,
+    customer_benefit="a hand-written line tells her that she is welcome back",
+    needs_consent=False,
 )
 NEED_EMAIL = Action(
     name="need-reminder e-mail",
@@ -141,6 +171,7 @@ NEED_WORD = Action(
     hours=0.02,
     customer_benefit="is asked at the counter whether she still has enough of what she uses up",
     needs_consent=False,
+    touchpoint=True,
 )
 
 ACTIONS = (
@@ -157,6 +188,9 @@ ACTIONS = (
     KEEP_IN_TOUCH_EMAIL,
     KEEP_IN_TOUCH_CARD,
     KEEP_IN_TOUCH_WORD,
+    WIN_BACK_CALL,
+    WIN_BACK_EMAIL,
+    WIN_BACK_CARD,
     NEED_EMAIL,
     NEED_WORD,
 )

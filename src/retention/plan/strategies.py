@@ -30,6 +30,9 @@ from retention.plan.actions import (
     THANK_IN_PERSON,
     TIER_EMAIL,
     TIER_NOTE,
+    WIN_BACK_CALL,
+    WIN_BACK_CARD,
+    WIN_BACK_EMAIL,
 )
 from retention.plan.proposals import Assumption, OutreachStrategy, Proposals
 from retention.plan.situation import Situation
@@ -37,7 +40,17 @@ from retention.timing.causes import DECEASED, UNCONTROLLABLE
 from retention.timing.cycle import ITCHING, LOOKING, NO_CYCLE
 from retention.timing.needs import Reminders
 
-__all__ = ["CheckIn", "Handover", "NeedReminder", "NextConnection", "NextTier", "ThankQuietBest", "built_in_strategies"]
+__all__ = [
+    "CheckIn",
+    "Handover",
+    "NeedReminder",
+    "NextConnection",
+    "NextTier",
+    "ThankQuietBest",
+    "WinBack",
+    "built_in_strategies",
+    "margin_if_she_returns",
+]
 
 
 def _share(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -304,6 +317,81 @@ class Handover:
                 for i in rows.tolist()
             ],
         )
+
+
+@frozen(kw_only=True)
+class WinBack:
+    """Win back whom the base has lost: customers who are most probably gone, ranked by what they would bring.
+
+    Gain of a contact = lift × margin if she returns (:func:`margin_if_she_returns`): the lift is the assumed win-back
+    rate, the chance that she comes back and would not have come by herself. It is small and not zero, in the same
+    money as every other strategy's gain, and its actions are its own, so that what they bring is measured apart from
+    what check-ins bring with customers who are merely late. Proposed for customers who are alive with less than
+    ``max_p_alive`` (where :class:`CheckIn` by default leaves off), were last seen within ``max_idle_days``, and are in
+    the upper ``value_share`` of such customers by that margin. The window is the next ``window_days`` days.
+
+    Not among the built-in ones: a base has more lost customers than others, and nobody's figures say yet that a
+    win-back repays the hours which the customers who stay would have had. Name it to let it compete.
+
+    Example:
+        >>> from retention.plan import examples, situate
+        >>> got = WinBack().propose(situate(*examples.small_base()))
+        >>> got.customer_id.tolist(), got.gain.round(2).tolist()
+        (['cleo', 'cleo', 'cleo'], [0.11, 0.04, 0.07])
+    """
+
+    call_lift: float = _lift(0.03)
+    email_lift: float = _lift(0.01)
+    card_lift: float = _lift(0.02)
+    spread: float = field(default=0.75, validator=_number)
+    max_p_alive: float = field(default=0.05, validator=_share)
+    max_idle_days: float = field(default=1095, validator=_number)
+    value_share: float = field(default=0.5, validator=_share)
+    window_days: int = field(default=28, validator=_number)
+    call: Action = _action(WIN_BACK_CALL)
+    email: Action = _action(WIN_BACK_EMAIL)
+    card: Action = _action(WIN_BACK_CARD)
+    name: str = field(default="win-back", init=False)
+
+    def propose(self, situation: Situation) -> Proposals:
+        """A call, an e-mail and a card for each lapsed customer worth having back."""
+        outlook = situation.outlook
+        stake = margin_if_she_returns(situation)
+        lapsed = (outlook.p_alive < self.max_p_alive) & (outlook.idle_days <= self.max_idle_days)
+        wanted = np.flatnonzero(lapsed & (stake > 0) & np.isfinite(stake))
+        rows = wanted[_top(stake[wanted], self.value_share)]
+        today = np.datetime64(situation.as_of, "D")
+        return _proposals(
+            self.name,
+            situation,
+            rows,
+            stake[rows],
+            ((self.call, self.call_lift), (self.email, self.email_lift), (self.card, self.card_lift)),
+            spread=self.spread,
+            meaning="win-back rate: chance that she returns because of the contact",
+            opens=np.full(len(rows), today),
+            closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
+            reasons=[
+                f"{_rhythm(situation, i)}: most probably gone; {_money(stake[i], situation)} of margin in "
+                f"{_horizon(situation):.0f} days if she returned"
+                for i in rows.tolist()
+            ],
+        )
+
+
+def margin_if_she_returns(situation: Situation) -> FloatColumn:
+    """What each customer would bring within the valuation's horizon if she were a customer still.
+
+    The smaller of two readings: the valuation's expected margin over its probability that she is alive, and the margin
+    a day that she brought while she came, over the horizon (which knows no further leaving, and stands alone where the
+    valuation has her dead for certain). NaN where neither is known.
+    """
+    worth = situation.valuation
+    by_rhythm = situation.outlook.margin_per_day * _horizon(situation)
+    there = (worth.p_alive > 0) & (worth.expected_margin > 0)
+    by_model = np.divide(worth.expected_margin, worth.p_alive, out=np.full(len(situation), np.nan), where=there)
+    smaller: FloatColumn = np.fmin(by_rhythm, by_model)
+    return smaller
 
 
 @frozen(kw_only=True)
