@@ -36,9 +36,9 @@ def test_a_plan_without_policies_breaks_what_the_policies_guard(situation):
     assert _rules(check(plan, situation)) == {
         "consent",
         "do-not-contact",
-        "open complaint",
-        "frequency cap",
-        "minimum gap",
+        "open-complaint",
+        "frequency-cap",
+        "minimum-gap",
     }
 
 

@@ -4,45 +4,32 @@ Written apart from the policies and the chooser and by other means (one row at a
 mistake does not hide the other. It is slow and plain on purpose.
 """
 
-import datetime as dt
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from retention.domain import Action
+from retention.plan.check_policies import check_policies
 from retention.plan.plan import Plan
+from retention.plan.proposals import ContactPolicy
 from retention.plan.situation import Situation
-from retention.timing.causes import DECEASED, UNCONTROLLABLE
 
 __all__ = ["check"]
 
 _NONE = Action(name="none", kind="wait", channel="none", customer_benefit="none")
 
 
-def check(
-    plan: Plan,
-    situation: Situation,
-    *,
-    max_contacts: int = 2,
-    cap_days: int = 28,
-    gap_days: int = 7,
-    blocks: tuple[str, ...] = ("give", "ask", "thank", "remind"),
-    deceased: tuple[str, ...] = DECEASED,
-    uncontrollable: tuple[str, ...] = UNCONTROLLABLE,
-) -> list[str]:
+def check(plan: Plan, situation: Situation, policies: Iterable[ContactPolicy] | None = None) -> list[str]:
     """What is wrong with a plan, a line a rule; an empty list if nothing is.
 
-    It checks consent, the do-not-contact list, causes of leaving, open complaints, frequency cap and minimum gap (with
-    the limits given; the defaults are those of the built-in policies), both budgets, capacities of channels, ceilings
-    of tiers, one row a customer in the base's order, that no row is without a reason, and that hold-out, controls and
-    exploration are those that salt and shares say. Lines give counts, never ids.
+    It checks the contact policies that the plan was made with (None: the built-in ones; see
+    :func:`~retention.plan.check_policies`), both budgets, capacities of channels, ceilings of tiers, one row a customer
+    in the base's order, that no row is without a reason, and that hold-out, controls and exploration are those that
+    salt and shares say. Lines give counts, never ids.
     """
-    wrong: list[str] = []
+    wrong = check_policies(plan, situation, policies)
     ids = [str(who) for who in plan.customer_id]
     if ids != [str(who) for who in situation.customer_id]:
         wrong.append("rows: the plan does not have one row for each customer of the base, in its order")
@@ -54,13 +41,6 @@ def check(
 
     faults: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         "unknown action": lambda r: not _actions(r, plan),
-        "do-not-contact": lambda r: r["customer_id"] in situation.do_not_contact,
-        "open complaint": lambda r: r["customer_id"] in situation.open_complaints and r["kind"] in blocks,
-        "deceased": lambda r: any(word in re.findall(r"\w+", _cause(r, situation)) for word in deceased),
-        "uncontrollable cause": lambda r: _leaves(r, situation, uncontrollable) and r["kind"] != "connect",
-        "consent": lambda r: not _may(r, plan, situation),
-        "frequency cap": lambda r: _touches(r, situation, cap_days) >= max_contacts,
-        "minimum gap": lambda r: gap_days > 0 and _touches(r, situation, gap_days) > 0,
         "window": lambda r: r["opens"] is None or r["opens"] < situation.as_of or r["closes"] < r["opens"],
         "gain": lambda r: not r["net"] > 0 and r["segment"] not in plan.budget.at_least,
         "hold-out": lambda r: _held(r["customer_id"], plan),
@@ -110,53 +90,8 @@ def check(
     return wrong
 
 
-def _leaves(row: Mapping[str, Any], situation: Situation, causes: tuple[str, ...]) -> bool:
-    return _cause(row, situation) in {cause.lower() for cause in causes}
-
-
-def _cause(row: Mapping[str, Any], situation: Situation) -> str:
-    return situation.causes.get(str(row["customer_id"]), "").strip().lower()
-
-
 def _actions(row: Mapping[str, Any], plan: Plan) -> list[Action]:
     return [a for a in plan.actions if (a.name, a.channel, a.kind) == (row["action"], row["channel"], row["kind"])]
-
-
-def _may(row: Mapping[str, Any], plan: Plan, situation: Situation) -> bool:
-    """Whether every consent that the action needs is on file."""
-    return all(
-        _consented(row["customer_id"], action, situation) for action in _actions(row, plan) if action.needs_consent
-    )
-
-
-def _consented(who: str, action: Action, situation: Situation) -> bool:
-    """Whether the latest record on file allows the channel for the purpose; a withdrawal wins a tie."""
-    if situation.consents is None:
-        return False
-    best: tuple[dt.date, bool] | None = None
-    for record in _rows_for(who, situation.consents.customer_id):
-        one = situation.consents.row(record)
-        day = one["at"] or dt.date.min
-        asked = (action.channel.casefold(), action.purpose.casefold())
-        if (one["channel"].casefold(), one["purpose"].casefold()) == asked and day <= situation.as_of:
-            claim = (day, not one["granted"])
-            best = claim if best is None else max(best, claim)
-    return best is not None and not best[1]
-
-
-def _touches(row: Mapping[str, Any], situation: Situation, days: int) -> int:
-    """Outbound contacts in the ``days`` days that end today; one without a date counts."""
-    first = situation.as_of - dt.timedelta(days=days - 1)
-    count = 0
-    for record in _rows_for(str(row["customer_id"]), situation.touches.customer_id):
-        one = situation.touches.row(record)
-        if one["direction"] != "in" and (one["at"] is None or one["at"] >= first):
-            count += 1
-    return count
-
-
-def _rows_for(who: str, ids: np.ndarray) -> list[int]:
-    return [int(i) for i in np.flatnonzero(ids == who)]
 
 
 def _held(who: str, plan: Plan) -> bool:
