@@ -268,11 +268,14 @@ class Plan(Table):
             f"spent: {self.spent_money:,.2f}{unit} of {_limit(self.budget.money)}, "
             f"{self.spent_hours:,.2f} hours of {_limit(self.budget.hours)}",
             f"expected incremental margin after contact cost: {float(self.net[contacts].sum()):,.2f}{unit}",
-            *self._what_more_would_earn(unit),
+            *self.more_would_earn,
             basis(self.evidence[contacts]),
         )
 
-    def _what_more_would_earn(self, unit: str) -> tuple[str, ...]:
+    @property
+    def more_would_earn(self) -> tuple[str, ...]:
+        """What one more unit of each limit that binds would earn, a line each."""
+        unit = f" {self.currency}" if self.currency else ""
         one = {"money": self.currency or "unit of money", "hours": "hour"}
         said = [
             f"one more {one.get(name, name.removesuffix('s'))} would earn {price:,.2f}{unit}"

@@ -91,6 +91,7 @@ def _stake(night: Reportable) -> dict[str, Any]:
         "hours_limit": _limit(plan.budget.hours),
         "gain": forecast(float(plan.gain[planned].sum())),
         "assumed": "measured" not in plan.evidence[planned].tolist(),
+        "more_would_earn": [f"{line[:1].upper()}{line[1:]}." for line in plan.more_would_earn],
         "held_out": count((plan.decision == "hold-out").sum()),
         "holdout_share": percent(plan.holdout_share),
         "no_margin": NO_MARGIN if NO_MARGIN in night.log.provenance.notes else "",
