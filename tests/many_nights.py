@@ -9,8 +9,8 @@ Every night a child process
    wants to be forgotten;
 2. plans, with all built-in policies, quiet hours by time zone, a cap of its own for the phone and two gives before an
    ask, and records the plan;
-3. sends: a line in the outbox for each contact that the *journal* has as due on the day and the outbox has not; what has
-   come up since it was planned calls it off;
+3. sends: a line in the outbox for each contact that the *journal* has as due on the day and the outbox has not; what
+   has come up since it was planned calls it off;
 4. records the contacts made.
 
 It is killed by ``kill -9`` before a statement that reaches the database, within one, at a step by name, or at any

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
+from retention import appraise
 from retention.histories import Histories
 from retention.value.purchases.nbd import NBD
 
@@ -77,3 +78,15 @@ def test_buyers_once_only_do_not_give_a_fit_in_disguise():
     """Nobody with a repeat purchase: the likelihood rises for ever, and the fit says so."""
     base = Histories.from_arrays(frequency=[0] * 50, recency_days=[0] * 50, age_days=[200] * 50)
     assert NBD().fit(base).diagnosis != ""
+
+
+def test_two_parameters_that_are_known_well_still_leave_room_for_the_doubt_about_margins():
+    """A base large enough that a handful of points stands for the doubt; margins have more dimensions than the NBD."""
+    rng = np.random.default_rng(5)
+    x = rng.negative_binomial(0.8, 0.2, 3000)
+    base = Histories.from_arrays(
+        frequency=x, recency_days=np.where(x > 0, 300.0, 0.0), age_days=np.full(3000, 364.0),
+        margin_mean=np.where(x > 0, rng.gamma(3.0, 10.0, 3000), 0.0),
+    )  # fmt: skip
+    worth = appraise(base, model="nbd")
+    assert (worth.value_low <= worth.value).all()

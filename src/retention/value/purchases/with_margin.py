@@ -157,8 +157,9 @@ class FittedWithMargin(Fitted):
         if self.estimate is None:
             return center
         spread = np.array(self.estimate.spread)
-        # Where the parameters are known to a few per cent a handful of points has the same first two moments.
-        least = 2 * (len(spread) + 1)
+        # Where the parameters are known to a few per cent a handful of points has the same first two moments; as many
+        # stand for the doubt about margins, which may have more dimensions than a model of two parameters.
+        least = max(2 * (len(spread) + 1), 10)
         count = max(32, least) if float(np.sqrt(np.diag(spread).max())) > 0.05 else least
         steps = normal_points(count, len(spread)) @ np.linalg.cholesky(spread).T
         return np.asarray(np.clip(center + steps, -14.0, 25.0))
