@@ -52,7 +52,7 @@ class NoCare:
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """One shop, proved: as it is by default; with 90 %, with the past and without; the truth; the wrong comparison."""
+    """One shop: proved by default; at 90 %, with the past and without; the truth; the wrong comparison."""
 
     verdict: Any
     proof: Any
@@ -86,7 +86,9 @@ def live(shop: Shop, seed: int) -> Run:
         alone = attrs.evolve(world.until(nights[0]), as_of=end)
         caused = margins(now.log, arms) - margins(alone.log, arms)
         truth = float(caused[arms.contacted].mean()) - proof.cost_contact
-        return Run(verdict=verdict, proof=proof, plain=plain, truth=truth, wrong=everybody_else(world, now, arms, nights[0]))
+        return Run(
+            verdict=verdict, proof=proof, plain=plain, truth=truth, wrong=everybody_else(world, now, arms, nights[0])
+        )
 
 
 def everybody_else(world: World, now: World, arms: Arms, night: dt.date) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import retention as rt
 from retention.errors import ConfigError, JournalError, PluginError, RetentionError, UnknownNameError
 from retention.plan import Review, check
 from retention.program import Program
+from retention.records import TransactionLog
 from retention.worlds import Shop
 from retention.worlds.demo import make_demo
 
@@ -319,3 +320,54 @@ def test_a_plan_is_announced_once_and_after_a_crash_in_between_once_more(shop, t
             assert program.run(journal=journal).recorded.already
     assert len(heard) == 2
     assert len(set(heard)) == 1
+
+
+def test_a_night_learns_from_what_is_over_by_the_day_before_and_from_nothing_else(shop, tmp_path):
+    """On the last day of the window nothing counts yet; the day after all of it does, and what came since does not.
+
+    Run again, from a log that has grown and a journal with later nights, the night is the same.
+    """
+    program = Program.load(shop, learn_days=30, holdout=0.4, hours=None, money=None)
+    log = program.read_log()
+    last = program.day(log)
+    first = last - dt.timedelta(days=40)
+    with rt.Journal(tmp_path / "j.db") as journal:
+        assert len(program.run(log, as_of=first, journal=journal).responses) == 0
+        closing = first + dt.timedelta(days=30)
+        assert len(program.run(log, as_of=closing, journal=journal, record=False).responses) == 0
+        ripe = closing + dt.timedelta(days=1)
+        night = program.run(log, as_of=ripe, journal=journal)
+        assert len(night.responses) > 0
+        assert night.responses.as_of == closing
+        assert not np.array_equal(night.plan.gain, night.plan.assumed)
+
+        def grown(day):
+            """The log with a large purchase of everybody on and after a day."""
+            people = log.customers.labels
+            more = TransactionLog.from_arrays(
+                customer_id=[*people, *people],
+                at=[str(day)] * len(people) + [str(last)] * len(people),
+                revenue=np.full(2 * len(people), 9_000.0),
+                margin=np.full(2 * len(people), 5_000.0),
+                currency=log.currency,
+            )
+            return log + more
+
+        program.run(log, as_of=last, journal=journal)
+        same = program.run(grown(ripe), as_of=ripe, journal=journal, record=False)
+        assert same.responses.equals(night.responses)
+        # Wrong on purpose: a purchase within the window is not overlooked.
+        other = program.run(grown(closing), as_of=ripe, journal=journal, record=False)
+        assert not other.responses.equals(night.responses)
+        again = program.run(log, as_of=ripe, journal=journal)
+        assert again.recorded.already
+        assert again.plan.fingerprint() == night.plan.fingerprint()
+
+
+def test_without_a_window_or_a_journal_gains_stay_as_they_are_assumed(night, shop):
+    assert night.responses is None
+    assert Program.load(shop, learn_days=30).run().responses is None
+    with pytest.raises(ConfigError, match=r"learn_days = 30\.5"):
+        Program(learn_days=30.5)
+    with pytest.raises(ConfigError, match="learn_days = -1"):
+        Program(learn_days=-1)

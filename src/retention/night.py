@@ -12,6 +12,7 @@ from retention.histories import Histories
 from retention.journal import Adherence, Recorded
 from retention.lenses import Audit
 from retention.plan import Plan
+from retention.plan.responses import Responses
 from retention.records import TransactionLog
 from retention.tiers import Tiering
 from retention.timing import Leak, Outlook
@@ -38,6 +39,7 @@ class Night:
     leak: Leak
     recorded: Recorded | None = None
     adherence: Adherence | None = None
+    responses: Responses | None = None
 
     def report(self, path: "str | PathLike[str]") -> Path:
         """Write the night as one self-contained HTML page; needs the extra ``report``."""

@@ -1,6 +1,7 @@
 """The whole way in one call: names chosen in a configuration, one nightly run."""
 
 import datetime as dt
+import functools
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ from retention.histories import summarize
 from retention.journal import Journal
 from retention.lenses import audit
 from retention.night import Night
-from retention.plan import Budget
+from retention.plan import Budget, OfferStrategy, read_offers
+from retention.plan.policies import policies_from
 from retention.plugins import Registry, open_registry
+from retention.proof import learn
 from retention.records import (
     Consents,
     Touches,
@@ -50,10 +53,11 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
         "risk",
         "holdout",
         "explore",
+        "learn_days",
         "salt",
         "seed",
     ),
-    "files": ("consents", "touches", "complaints", "do_not_contact", "causes", "attributes"),
+    "files": ("consents", "touches", "complaints", "do_not_contact", "causes", "attributes", "offers"),
     "output": ("folder", "journal", "as_of"),
     "plugins": ("blocked",),
 }
@@ -75,6 +79,15 @@ def _number(least: float, most: float = float("inf")) -> Any:
             )
 
     return check
+
+
+def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(
+            f"{attribute.name} = {value!r}",
+            rule="a whole number from 0",
+            remedy=f"give {attribute.name} such a number",
+        )
 
 
 def _text(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -101,12 +114,12 @@ def _section(instance: object, attribute: "attrs.Attribute[Any]", value: Any) ->
         )
 
 
-def _list_of(kind: type) -> Any:
+def _list_of(*kinds: type) -> Any:
     def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if value is not None and not isinstance(value, str | kind):
+        if value is not None and not isinstance(value, (str, *kinds)):
             raise ConfigError(
                 f"{attribute.name} of type {type(value).__name__}",
-                rule=f"the name of a file, or {kind.__name__}",
+                rule=f"the name of a file, or {' or '.join(kind.__name__ for kind in kinds)}",
                 remedy=f"write {attribute.name} = 'file.csv' in quotes",
             )
 
@@ -157,6 +170,10 @@ class Program:
     period_days: int = field(default=365, validator=_number(1))
     strategies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
     policies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
+    policy: tuple[Mapping[str, Any], ...] | None = field(default=None, converter=_names, validator=_name_list)
+    offers: str | Mapping[str, Any] | OfferStrategy | None = field(
+        default=None, validator=_list_of(Mapping, OfferStrategy)
+    )
     options: Mapping[str, Mapping[str, Any]] = field(factory=dict, validator=_section)
     money: float | None = field(default=0.0, validator=_number(0.0))
     hours: float | None = field(default=8.0, validator=_number(0.0))
@@ -166,6 +183,7 @@ class Program:
     risk: float = field(default=0.0, validator=_number(0.0, 100.0))
     holdout: float = field(default=0.1, validator=_number(0.0, 0.9))
     explore: float = field(default=0.0, validator=_number(0.0, 0.5))
+    learn_days: int = field(default=0, validator=_whole)
     salt: str = field(default="retention", validator=_text)
     seed: int = field(default=0, validator=_number(0))
     consents: str | Consents | None = field(default=None, validator=_list_of(Consents))
@@ -260,6 +278,7 @@ class Program:
         """
         progress("opening plugins")
         registry = self.open_plugins()
+        policies, strategies = self._policies(registry), self._strategies(registry)
         if log is None:
             progress("reading receipts")
             log = self.read_log()
@@ -294,6 +313,12 @@ class Program:
         progress("reading each customer's clock")
         when = anticipate(base, tail=self.tail)
         tiers = assign_tiers(base, worth, rule=self._make(registry, "tiering_rule", self.rule))
+        responses = None
+        if journal is not None and self.learn_days:
+            progress("learning from earlier nights")
+            # The plan's own day is still open: what counts is over by the day before, tonight and whenever it is rerun.
+            yesterday = day - dt.timedelta(days=1)
+            responses = learn(journal, log.until(yesterday), window_days=self.learn_days, until=yesterday)
         progress("planning contacts")
         plan = make_plan(
             base,
@@ -301,8 +326,8 @@ class Program:
             when,
             tiers,
             budget=self.budget,
-            strategies=self._chosen(registry, "outreach_strategy", self.strategies),
-            policies=self._chosen(registry, "contact_policy", self.policies),
+            strategies=strategies,
+            policies=policies,
             journal=journal,
             touches=seen,
             consents=read_consents(self.consents) if isinstance(self.consents, str) else self.consents,
@@ -310,6 +335,7 @@ class Program:
             do_not_contact=_customers(self.do_not_contact),
             causes=self.causes,
             attributes=self.attributes,
+            responses=responses,
             holdout=self.holdout,
             explore=self.explore,
             risk=self.risk,
@@ -333,6 +359,7 @@ class Program:
             when=when,
             tiers=tiers,
             plan=plan,
+            responses=responses,
             leak=leak(when, as_of=day, touches=seen),
             recorded=recorded,
             adherence=None if journal is None else journal.adherence(),
@@ -354,10 +381,42 @@ class Program:
     def _make(self, registry: Registry, kind: str, name: str) -> Any:
         return registry.make(kind, name, **self.options.get(name, {}))
 
+    def _strategies(self, registry: Registry) -> list[Any]:
+        """The strategies chosen by name, and the offers written as data."""
+        chosen = self._chosen(registry, "outreach_strategy", self.strategies)
+        if self.offers is None:
+            return chosen
+        return [*chosen, self.offers if isinstance(self.offers, OfferStrategy) else read_offers(self.offers)]
+
+    def _policies(self, registry: Registry) -> list[Any]:
+        """The policies chosen by name, or those of the ``[[policy]]`` tables on top of the built-in ones."""
+        if self.policy is None:
+            return self._chosen(registry, "contact_policy", self.policies)
+        if self.policies is not None:
+            raise ConfigError(
+                "policies in [plan] and [[policy]] tables",
+                rule="contact policies are chosen by name or written as tables",
+                remedy="write a [[policy]] with that kind for each name, and take policies out of [plan]",
+            )
+        names = registry.names("contact_policy")
+        if unread := sorted({*names} & {*self.options}):
+            raise ConfigError(
+                f"[options.'{unread[0]}'] and [[policy]] tables",
+                rule="the settings of a contact policy stand in one place",
+                remedy=f"write a [[policy]] with kind = '{unread[0]}' and those settings",
+            )
+        more = {name: functools.partial(registry.make, "contact_policy", name) for name in names}
+        written = policies_from(self.policy, more=more)
+        return [*written, *registry.host.get("contact_policy", ())]
+
     def _chosen(self, registry: Registry, kind: str, names: tuple[str, ...] | None) -> list[Any]:
         """The stages chosen by name, and those that the host gave in code."""
         given = [thing for thing in registry.host.get(kind, ()) if names is None or thing.name not in names]
-        own = [c[0].name for c in registry.providers[kind].values() if len(c) == 1 and c[0].source == "builtin"]
+        own = [
+            c[0].name
+            for c in registry.providers[kind].values()
+            if len(c) == 1 and c[0].source == "builtin" and c[0].default
+        ]
         chosen = sorted(own) if names is None else names
         return [self._make(registry, kind, name) for name in chosen] + given
 
@@ -365,7 +424,15 @@ class Program:
 def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """The keyword arguments of a program, from the sections of a TOML file."""
     settings: dict[str, Any] = {}
-    known = {*_SECTIONS, "read", "options"}
+    known = {*_SECTIONS, "read", "options", "policy", "offer", "segment"}
+    if "offer" in raw or "segment" in raw:
+        settings["offers"] = {name: raw[name] for name in ("offer", "segment") if name in raw}
+        if "offers" in raw.get("files", {}):
+            raise ConfigError(
+                f"configuration {where.name}: [[offer]] and [files] offers",
+                rule="offers stand in one place",
+                remedy="move the [[offer]] tables into that file, or leave the file out",
+            )
     for section, body in raw.items():
         if section not in known:
             raise ConfigError(
@@ -373,6 +440,11 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
                 rule="a section is one that a program knows",
                 remedy=nearest(section, known),
             )
+        if section in ("offer", "segment"):
+            continue
+        if section == "policy":
+            settings["policy"] = body
+            continue
         if not isinstance(body, dict):
             raise ConfigError(
                 f"configuration {where.name}: {section} = {body!r}",

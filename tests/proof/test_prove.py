@@ -337,7 +337,23 @@ def test_an_empty_log_or_journal_is_no_crash(journal, plan_of):
     assert prove(journal, empty, until=END).n_contact == 30
 
 
-@pytest.mark.parametrize("wrong", [{"interval": 1.0}, {"interval": 0.1}, {"window_days": 0}, {"negligible": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"interval": 1.0},
+        {"interval": 0.1},
+        {"interval": "0.9"},
+        {"window_days": 0},
+        {"window_days": 2.5},
+        {"window_days": "28"},
+        {"window_days": 10**30},
+        {"before_days": 1.5},
+        {"before_days": -1},
+        {"before_days": math.nan},
+        {"negligible": -1.0},
+        {"negligible": "1"},
+    ],
+)
 def test_a_question_without_sense_is_one_clear_error(journal, wrong):
     with pytest.raises(ConfigError):
         prove(journal, log_of([]), **wrong)

@@ -8,6 +8,7 @@ from retention.plan.check import check
 from retention.plan.check_policies import check_policies
 from retention.plan.choose import Choice, choose
 from retention.plan.holdout import holdout_draws
+from retention.plan.intentions import IntentionLapse, Intentions
 from retention.plan.make import make_plan, plan_for, situate
 from retention.plan.memory import Learned, Memory
 from retention.plan.offers import STAKES, Offer, OfferCosts, OfferStrategy, Screening, read_offers
@@ -29,6 +30,7 @@ from retention.plan.policies import (
     read_policies,
 )
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
+from retention.plan.responses import Response, Responses
 from retention.plan.segments import Criteria
 from retention.plan.situation import Situation
 from retention.plan.strategies import (
@@ -111,4 +113,8 @@ __all__ = [
     "Choice",
     "Memory",
     "Learned",
+    "Response",
+    "Responses",
+    "IntentionLapse",
+    "Intentions",
 ]

@@ -169,19 +169,26 @@ def prove(
 
 
 def _check(*, interval: float, window_days: int | None, negligible: float | None, before_days: int) -> None:
-    if not 0.5 < interval <= 0.99:
+    if not (_is_number(interval) and 0.5 < interval <= 0.99):
         raise ConfigError(
             f"interval={interval!r}", rule="an interval's confidence lies in (0.5, 0.99]", remedy="pass 0.95, say"
         )
     for name, given in (("window_days", window_days), ("negligible", negligible)):
-        if given is not None and not (math.isfinite(given) and given > 0):
+        if given is not None and not (_is_number(given) and math.isfinite(given) and given > 0):
             raise ConfigError(
                 f"{name}={given!r}", rule=f"{name} is more than zero", remedy=f"leave {name} out, or raise it"
             )
-    if not 0 <= before_days <= 36_500:
-        raise ConfigError(
-            f"before_days={before_days!r}", rule="a number of days from 0 on", remedy="0 leaves the past out"
-        )
+    for name, days in (("window_days", window_days), ("before_days", before_days)):
+        if days is not None and not (isinstance(days, int | np.integer) and 0 <= days <= 36_500):
+            raise ConfigError(
+                f"{name}={days!r}",
+                rule=f"{name} is a whole number of days from 0 to 36,500",
+                remedy="before_days=0 leaves the past out; window_days=None sees everybody as long as possible",
+            )
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
 
 
 def _about_time(arms: Arms, window_days: int | None, end: np.datetime64) -> list[str]:
