@@ -22,6 +22,9 @@ _FEWEST = 2  # customers in each arm of a segment for its own estimate
 _BORROWED = 100.0  # customers' worth of the action's usual noise, lent to each arm of each segment
 _ROWS_PER_SLOPE = 20
 
+LEAST_IN_ARM = 20
+"""With fewer customers of an action in either arm its gain is not called measured, whatever the arithmetic says."""
+
 
 def learn(
     journal: Journal,
@@ -263,6 +266,7 @@ def _responses(
     found = pooling.pool(seen[own], error[own], centre=1.0, spread=spread, between=between, alike=alike)
     middle = float(pooling.moments(found.common)[0][0])
     pooled = found.alike > 0.5
+    enough = min(int(cells.contacts.sum()), int(cells.held.sum())) >= LEAST_IN_ARM
     tails = (1.0 - interval) / 2.0, (1.0 + interval) / 2.0
 
     def row(segment: str, at: int | None, mixture: pooling.Mixture, share: float) -> Response:
@@ -287,7 +291,7 @@ def _responses(
             share=share,
             pooled=pooled,
             alike=found.alike,
-            evidence="measured" if share > 0.5 else "assumption",
+            evidence="measured" if enough and share > 0.5 else "assumption",
         )
 
     rows = []
