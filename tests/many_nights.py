@@ -119,6 +119,9 @@ def night(town, day, place, outbox, step):
         journal.record_complaints(complaints)
         step("outcomes")
         journal.record_outcomes(outcomes)
+        # Whom a contact reached is forgotten in another world; before the plan, which is the same then when made again.
+        if forgotten is not None and not any(one["who"] == forgotten for one in read(outbox)):
+            journal.forget(forgotten)
         log = town.world.until(day).log
         town.program().run(log, as_of=day, journal=journal)
         step("planned")
@@ -127,7 +130,7 @@ def night(town, day, place, outbox, step):
         rows = [due.row(i) for i in range(len(due))]
         for row in rows:
             if row["stop"]:
-                journal.cancel(row["as_of"], [row["customer_id"]], "no longer")
+                journal.cancel(row["as_of"], [row["customer_id"]], "no longer", on=day)
         with Path(outbox).open("ab", buffering=0) as file:
             for number, row in enumerate(rows):
                 planned = row["as_of"].isoformat()
@@ -147,9 +150,6 @@ def night(town, day, place, outbox, step):
             )
         )  # fmt: skip
         step("touches")
-        # Whom a contact is on its way to is forgotten another day.
-        if forgotten is not None and not any(one["who"] == forgotten for one in read(outbox)):
-            journal.forget(forgotten)
 
 
 def read(outbox):

@@ -50,3 +50,12 @@ def test_settings_that_nobody_would_read_are_an_error(tmp_path):
 def test_a_policy_of_ones_own_name_may_be_made_by_the_registry():
     cap = open_registry(installed=False).make("contact_policy", "frequency-cap", name="mail", channel="email")
     assert cap == FrequencyCap(channel="email", name="mail")
+
+
+def test_options_of_a_stage_that_does_not_exist_are_refused(tmp_path):
+    """A misspelt cap must not be a cap that does not hold."""
+    from retention.worlds.demo import make_demo
+
+    program = rt.Program.load(make_demo(tmp_path / "shop"), options={"frequenzy-cap": {"max_contacts": 1}})
+    with pytest.raises(ConfigError, match="frequency-cap"):
+        program.run()

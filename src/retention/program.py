@@ -108,7 +108,7 @@ def _section(instance: object, attribute: "attrs.Attribute[Any]", value: Any) ->
     inner = value.values() if isinstance(value, Mapping) and attribute.name == "options" else ()
     if not isinstance(value, Mapping) or not all(isinstance(one, Mapping) for one in inner):
         raise ConfigError(
-            f"{attribute.name} = {value!r}"[:200],
+            f"{attribute.name} of type {type(value).__name__}",
             rule=f"{attribute.name} holds keys and values" + (", by name" if attribute.name == "options" else ""),
             remedy="write [options.'frequency-cap'] and its keys below, or [plan.capacity] and phone = 30",
         )
@@ -278,6 +278,7 @@ class Program:
         """
         progress("opening plugins")
         registry = self.open_plugins()
+        self._check_options(registry)
         policies, strategies = self._policies(registry), self._strategies(registry)
         if log is None:
             progress("reading receipts")
@@ -380,6 +381,16 @@ class Program:
 
     def _make(self, registry: Registry, kind: str, name: str) -> Any:
         return registry.make(kind, name, **self.options.get(name, {}))
+
+    def _check_options(self, registry: Registry) -> None:
+        known = {name for kind in registry.providers for name in registry.providers[kind]}
+        for name in self.options:
+            if name not in known:
+                raise ConfigError(
+                    f"[options.'{name}']",
+                    rule="options are of a stage that is on board",
+                    remedy=nearest(name, known),
+                )
 
     def _strategies(self, registry: Registry) -> list[Any]:
         """The strategies chosen by name, and the offers written as data."""

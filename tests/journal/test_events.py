@@ -377,6 +377,30 @@ def test_what_is_due_says_what_has_come_up_since(journal, plan_of):
     }
     journal.record_touches(Touches.of([Touch(customer_id="c", at=soon, channel="phone")]))
     assert journal.due(soon).customer_id.tolist() == ["a", "b", "d"]
-    assert len(journal.due(DAY + dt.timedelta(days=29))) == 0
+    assert len(journal.due(DAY + dt.timedelta(days=31))) == 0
     journal.forget("d")
     assert journal.due(soon).customer_id.tolist() == ["a", "b"]
+
+
+def test_a_channel_is_the_same_in_capitals(journal, plan_of):
+    journal.record(plan_of(DAY, contact=["a"]))
+    journal.record_touches(Touches.of([Touch(customer_id="a", at=NEXT, channel="Phone")]))
+    assert journal.adherence().done.tolist() == [1]
+    assert len(journal.due(NEXT)) == 0
+    assert len(journal.touches_before(LATER)) == 1
+
+
+def test_what_is_called_off_on_a_day_was_not_known_before_it(journal, plan_of):
+    """So a night that is planned once more after a crash goes by what it went by."""
+    journal.record(plan_of(DAY, contact=["a"]))
+    journal.cancel(DAY, ["a"], on=NEXT)
+    assert len(journal.touches_before(NEXT)) == 1
+    assert len(journal.touches_before(NEXT + dt.timedelta(days=1))) == 0
+    assert len(journal.due(DAY)) == 0
+    assert journal.adherence().cancelled.tolist() == [1]
+
+
+def test_a_contact_far_ahead_is_due_when_its_day_comes(journal, plan_of):
+    journal.record(_later(plan_of(DAY, contact=["a"]), 60))
+    assert len(journal.due(DAY + dt.timedelta(days=59))) == 0
+    assert len(journal.due(DAY + dt.timedelta(days=61))) == 1

@@ -310,7 +310,7 @@ OFFERS = st.fixed_dictionaries(
         "spread": st.floats(0, 3),
         "window_days": st.integers(1, 400),
         "touchpoint": st.booleans(),
-        "control": st.floats(0, 1),
+        "control": st.floats(0, 0.99),
         "purpose": TEXTS,
         "eligible": RULES,
         "applicable": RULES,

@@ -64,12 +64,13 @@ class Action:
             "a reward_cost without a reward": self.reward_cost > 0 and self.reward is None,
             "a take_up below 1 without a condition": self.take_up < 1 and not self.conditional,
             "a thank-you with a condition": self.kind == "thank" and self.conditional,
+            "a control of all": self.control >= 1,
         }
         for fault in (fault for fault, there in faults.items() if there):
             raise RetentionError(
                 f"Action {self.name!r}: {fault}",
-                rule="a reward has a type; what is given to all is taken by all; thanks are unconditional",
-                remedy="name the reward, set conditional=True for an incentive, or make it a kind other than 'thank'",
+                rule="a reward has a type; what all get all take; thanks are unconditional; not everyone is kept from it",
+                remedy="name the reward, set conditional=True for an incentive, another kind than 'thank', control < 1",
             )
 
     @property

@@ -175,18 +175,21 @@ class Journal:
             new = writing.write_correction(self._store, wrong, right, reason)
         return Recorded(events=new, already=new == 0, message="corrected" if new else "corrected already")
 
-    def cancel(self, plan_day: dt.date, customer_ids: Iterable[object], reason: str = "") -> Recorded:
+    def cancel(
+        self, plan_day: dt.date, customer_ids: Iterable[object], reason: str = "", *, on: dt.date | None = None
+    ) -> Recorded:
         """Call off planned contacts that will not be carried out: they stop counting as touches.
 
-        The decisions stay on file, in their arm, for a proof goes by what was decided. A touch that is recorded all
-        the same counts. Cancelled twice is cancelled once.
+        ``on`` is the day on which they are called off: a plan of that day or before, when it is made again, goes by
+        what was known then. None means at once, the plan's own day. The decisions stay on file, in their arm, for a
+        proof goes by what was decided. A touch that is recorded all the same counts. Cancelled twice is cancelled once.
 
         Raises:
             JournalError: one of the customers has no contact planned on that day. Nothing is cancelled then.
         """
         listed = list(dict.fromkeys(map(str, customer_ids)))
         with self._store.writing():
-            new = writing.write_cancellations(self._store, day_of(plan_day), listed, reason)
+            new = writing.write_cancellations(self._store, day_of(plan_day), listed, reason, day_of(on or plan_day))
         return _recorded(new, len(listed), "cancellations")
 
     def announced(self, day: dt.date) -> bool:

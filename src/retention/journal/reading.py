@@ -43,7 +43,8 @@ __all__ = [
 
 # Of an event e: whether it was taken back; of a planned contact: whether it was called off, or a touch carries it out.
 _STANDS = "NOT EXISTS (SELECT 1 FROM events AS c WHERE c.kind = 'correction' AND c.refers = {0}.key)"
-_OFF = "EXISTS (SELECT 1 FROM events AS o WHERE o.kind = 'cancellation' AND o.refers = e.key)"
+# What was called off on or after the day that is asked about was not known then.
+_OFF = "EXISTS (SELECT 1 FROM events AS o WHERE o.kind = 'cancellation' AND o.refers = e.key AND o.at < :day)"
 _DOING = (
     "FROM events AS t WHERE t.person = e.person AND t.kind = 'touch' AND t.channel = e.channel"
     " AND t.direction = 'out' AND t.at >= e.at AND t.at <= e.until AND t.at < :day"
@@ -84,7 +85,8 @@ def due(store: Store, day: dt.date) -> Due:
     rows = store.rows(
         f"SELECT {_NOBODY}, e.at, e.action, e.channel, e.detail {_EVENTS}"
         " WHERE e.kind = 'decision' AND e.arm = 'contact' AND e.at <= :day AND e.until >= :day"
-        f" AND NOT {_DONE.replace(':day', ':after')} AND NOT {_OFF} ORDER BY e.at, who, e.seq",
+        f" AND NOT {_DONE.replace(':day', ':after')} AND NOT {_OFF.replace(':day', ':after')}"
+        " ORDER BY e.at, who, e.seq",
         {"day": day_of(day), "after": _ALWAYS},
     )
     listed = [

@@ -94,10 +94,10 @@ def write_night(store: Store, plan: "Plan") -> int:
             at=day,
             person=people[row["customer_id"]],
             action=row["action"],
-            channel=row["channel"],
+            channel=_folded(row["channel"]),
             arm="" if row["decision"] == "none" else row["decision"],
             direction="out",
-            until=(plan.as_of + dt.timedelta(days=_DAYS_TO_CARRY_OUT)).isoformat(),
+            until=(max(plan.as_of, row["opens"] or plan.as_of) + dt.timedelta(days=_DAYS_TO_CARRY_OUT)).isoformat(),
             probability=row["probability"],
             money=row["money"],
             hours=row["hours"],
@@ -244,7 +244,7 @@ def write_correction(store: Store, wrong: Touch | Outcome, right: Touch | Outcom
     return append(store, events)
 
 
-def write_cancellations(store: Store, day: str, customer_ids: Sequence[str], reason: str) -> int:
+def write_cancellations(store: Store, day: str, customer_ids: Sequence[str], reason: str, on: str) -> int:
     """Planned contacts that will not be carried out; how many are newly cancelled."""
     people = known_people(store, customer_ids)
     decisions = {person: key_of("decision", day, person) for person in people.values()}
@@ -259,7 +259,7 @@ def write_cancellations(store: Store, day: str, customer_ids: Sequence[str], rea
     return append(
         store,
         [
-            event_of(("cancellation", day, person), at=day, person=person, refers=decision, detail={}, reason=reason)
+            event_of(("cancellation", day, person), at=on, person=person, refers=decision, detail={}, reason=reason)
             for person, decision in sorted(decisions.items())
         ],
     )
@@ -273,12 +273,17 @@ def write_announced(store: Store, day: str) -> int:
 # Events
 
 
+def _folded(channel: str) -> str:
+    """A channel is the same in capitals, as in permissions: a touch by "Phone" carries out a planned "phone"."""
+    return channel.strip().lower()
+
+
 def _touch(person: int, at: dt.date, channel: str, kind: str, direction: str, generation: int = 0) -> Event:
     return event_of(
-        _generation(("touch", person, day_of(at), channel, kind, direction), generation),
+        _generation(("touch", person, day_of(at), _folded(channel), kind, direction), generation),
         at=day_of(at),
         person=person,
-        channel=channel,
+        channel=_folded(channel),
         direction=direction,
         detail={"kind": kind},
     )

@@ -15,6 +15,7 @@ a hash of seed and id.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from retention.plan.proposals import Proposals
 __all__ = ["Choice", "choose"]
 
 _MICRO = 1e6
+_ROUNDS = 12
 
 
 @frozen(eq=False, kw_only=True)
@@ -80,9 +82,13 @@ def choose(
     notes = list(drawn.notes)
     allocation, said = board.allocate(playing, drawn)
     controlled, wanted = np.zeros(len(board), dtype=bool), np.full(len(board), -1, dtype=np.int64)
-    if board.control.any():
-        wanted = board.best(allocation)
-        controlled = playing & board.selected(allocation, playing) & board.best_is_control(allocation)
+    for _ in range(_ROUNDS if board.control.any() else 0):
+        # Whom a control leaves alone frees room for others, so prices fall; contacted and controlled must be those whom
+        # one rule selects, at the prices that hold in the end.
+        mine = playing & board.selected(allocation, playing & ~controlled) & board.best_is_control(allocation)
+        if np.array_equal(mine, controlled):
+            break
+        controlled, wanted = mine, board.best(allocation)
         allocation, said = board.allocate(playing & ~controlled, drawn)
     notes += said
     would = board.selected(allocation, playing & ~controlled)
@@ -243,15 +249,13 @@ class _Board:
         if not len(self):
             return out
         options = self.fits & (self.worth > 0)
-        kept = np.asarray([1.0 - a.control for a in self.actions] or [1.0]) * (1.0 - self.lots.holdout)
-        at_random = options / (options.sum(axis=1) + 1)[:, None]
+        control = np.asarray([a.control for a in self.actions] or [0.0])
+        at_random, nothing = _drawn_from(options, control) if drawn.share else (0.0 * options, np.zeros(len(self)))
         by_rule = np.arange(self.there.shape[1]) == rule[:, None]
-        chance = kept * (drawn.share * at_random + (1.0 - drawn.share) * by_rule)
+        chance = (1.0 - self.lots.holdout) * (drawn.share * at_random + (1.0 - drawn.share) * (1.0 - control) * by_rule)
         out[self.position[self.there]] = chance[self.there]
         left = drawn.row & (got < 0)
-        out[alone] = (1.0 - self.lots.holdout) * (
-            drawn.share / (options[left].sum(axis=1) + 1) + (1.0 - drawn.share) * (rule[left] < 0)
-        )
+        out[alone] = (1.0 - self.lots.holdout) * (drawn.share * nothing[left] + (1.0 - drawn.share) * (rule[left] < 0))
         return out
 
     # The allocation, its prices, and what they say of those who took no part
@@ -260,7 +264,7 @@ class _Board:
         """The best for those who take part, with what the explorers left."""
         used = self.uses(np.where(drawn.row, drawn.action, -1))
         n = int(playing.sum())
-        open_ = self.there[playing] & ~self.control[playing]
+        open_ = self.fits[playing] & ~self.control[playing]
         channels = np.bincount(self.channel[drawn.action[drawn.action >= 0]], minlength=len(self.channels))
         tiers = np.bincount(self.tier[drawn.action >= 0], minlength=len(self.tiers) + 1)
         at_most = {
@@ -293,12 +297,30 @@ class _Board:
         gains = np.where(open_, self.worth[playing] * _MICRO + costs, 0.0)
         if self.tiers:
             given |= {"segment": self.tier[playing], "at_most": at_most}
-        if at_least:
+        gains = gains if n else gains.reshape(0, self.there.shape[1])
+
+        def with_floors(floors: dict[int, int]) -> Allocation | None:
+            floors = {s: floor for s, floor in floors.items() if floor}
             try:
-                return allocate(gains, costs, at_least=at_least, **given), notes
+                return allocate(gains, costs, **given | ({"at_least": floors} if floors else {}))
             except ConfigError:
-                notes.append("the floors by tier do not fit the limits together, and were left out")
-        return allocate(gains if n else gains.reshape(0, self.there.shape[1]), costs, **given), notes
+                if not floors:
+                    raise
+                return None
+
+        got = with_floors(at_least)
+        if got is None:
+            # All floors by the same share, then each as far as the others leave room.
+            most = max(at_least.values())
+            share = _most(lambda i: with_floors({s: f * i // most for s, f in at_least.items()}) is not None, most)
+            met = {s: f * share // most for s, f in at_least.items()}
+            for s, floor in at_least.items():
+                met[s] = _most(lambda i, s=s: with_floors(met | {s: i}) is not None, floor, met[s])  # type: ignore[misc]
+            told = ", ".join(f"{met[s]:,} of {floor:,} in {self.tiers[s]!r}" for s, floor in at_least.items())
+            notes.append(f"the floors by tier do not fit the limits together, and are met as far as they do: {told}")
+            got = with_floors(met)
+        assert got is not None
+        return got, notes
 
     def reduced(self, allocation: Allocation) -> FloatColumn:
         """What each pair is worth net of what it takes of the limits at their prices; -inf if they leave no room."""
@@ -405,6 +427,31 @@ class _Board:
         for s, tier in enumerate(self.tiers):
             out |= dict.fromkeys((f"at least of {tier}", f"at most of {tier}"), float((self.tier[taken] == s).sum()))
         return {name: out[name] for name in self.limits()}
+
+
+def _drawn_from(options: BoolColumn, control: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+    """The chance to draw each option, and to draw nothing, before it is known in whose controls she is.
+
+    With N options that no control takes, each and nothing have the chance 1 / (N + 1), and nothing is drawn if N = 0.
+    N is a sum of independent lots, and E[1 / (N + 1)] the integral over 0 < t < 1 of E[t^N], a polynomial in t.
+    """
+    node, weight = np.polynomial.legendre.leggauss(options.shape[1] // 2 + 1)
+    each, nothing = np.zeros(options.shape), np.zeros(len(options))
+    for t, w in zip((node + 1) / 2, weight / 2, strict=True):
+        factor = control + (1.0 - control) * t
+        product = np.where(options, factor, 1.0).prod(axis=1)
+        each += w * t * product[:, None] / factor
+        nothing += w * product
+    return np.where(options, (1.0 - control) * each, 0.0), nothing - np.where(options, control, 1.0).prod(axis=1)
+
+
+def _most(fits: Callable[[int], bool], most: int, least: int = 0) -> int:
+    """The largest number up to ``most`` that fits; ``least`` does."""
+    low, high = least, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
 
 
 def _turn(action: Action) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from retention.domain import Action
-from retention.errors import PlanError, nearest
+from retention.errors import ConfigError, PlanError, nearest
 from retention.frames.table import DayColumn, FloatColumn, IntColumn, Provenance, TextColumn
 from retention.histories import Histories
 from retention.plan.budget import Budget
@@ -256,9 +256,10 @@ def _propose(strategy: OutreachStrategy, situation: Situation) -> Proposals:
     name = getattr(strategy, "name", None) or type(strategy).__name__
     try:
         return _sound(f"the strategy {name!r}", strategy.propose(situation), situation)
-    except PlanError:
-        raise
     except Exception as error:
+        ours = type(strategy).__module__.startswith("retention.")
+        if isinstance(error, PlanError) or (ours and isinstance(error, ConfigError)):
+            raise
         # The text of the exception may hold personal data; the cause is chained for whoever debugs the strategy.
         raise PlanError(
             f"the strategy {name!r} raised {type(error).__name__}",

@@ -168,7 +168,9 @@ class Saturation(Filtered):
 
     days: int = field(default=28, validator=whole(1))
     default: int | None = field(default=None, validator=whole(0, optional=True))
-    limits: Mapping[str, float] | None = field(default=None, converter=_by_id, validator=_is_by_id, hash=False)
+    limits: Mapping[str, float] | None = field(
+        default=None, converter=_by_id, validator=_is_by_id, hash=False, repr=False
+    )
     attribute: str = field(default="contact_limit", validator=text)
     name: str = rule_name("saturation")
 
