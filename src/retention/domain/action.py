@@ -69,7 +69,7 @@ class Action:
         for fault in (fault for fault, there in faults.items() if there):
             raise RetentionError(
                 f"Action {self.name!r}: {fault}",
-                rule="a reward has a type; what all get all take; thanks are unconditional; not everyone is kept from it",
+                rule="a reward has a type; what all get all take; thanks are unconditional; somebody gets it",
                 remedy="name the reward, set conditional=True for an incentive, another kind than 'thank', control < 1",
             )
 
