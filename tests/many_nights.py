@@ -247,18 +247,9 @@ def judge(town, folder):
     """What is wrong, a line each, and counts of what was looked at."""
     db = sqlite3.connect(folder / "shop.db")
     names = dict(db.execute("SELECT person, customer_id FROM people"))
-    events = [
-        dict(
-            zip(
-                ("kind", "at", "person", "action", "channel", "arm", "direction", "money", "hours", "detail"),
-                row,
-                strict=True,
-            )
-        )
-        for row in db.execute(
-            "SELECT kind, at, person, action, channel, arm, direction, money, hours, detail FROM events ORDER BY seq"
-        )
-    ]
+    columns = "key, refers, kind, at, person, action, channel, arm, direction, money, hours, detail"
+    rows = db.execute(f"SELECT {columns} FROM events ORDER BY seq")
+    events = [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
     for event in events:
         event["detail"] = json.loads(event["detail"])
         event["day"] = dt.date.fromisoformat(event["at"]) if event["at"] else dt.date.min
@@ -276,7 +267,8 @@ def judge(town, folder):
     wrong["a contact was made twice"] += len(out) - len(set(out))
     known = {(e["at"], names[e["person"]]): e for e in contacts if e["person"] in names}
     wrong["a contact was made that was not decided"] += len(set(out) - set(known))
-    off = {(e["at"], names.get(e["person"])) for e in events if e["kind"] == "cancellation"}
+    planned = {e["key"]: (e["at"], names.get(e["person"])) for e in decided}
+    off = {planned[e["refers"]] for e in events if e["kind"] == "cancellation"}
     owed = {one for one, e in known.items() if max(e["detail"]["due"], e["at"]) <= town.days[-1].isoformat()}
     wrong["a contact was decided and not made"] += len(owed - set(out) - off)
     wrong["a contact was called off and made"] += len(off & set(out))
@@ -335,12 +327,12 @@ def held_out(who):
 
 
 def open_on(complaints, day):
-    """Whether the last word on or before the day is that one is open; of one day, opening counts."""
-    known = [e for e in complaints if e["day"] <= day]
+    """An opening counts on its day, a closing from the next on; of two on one day the closing does."""
+    known = [e for e in complaints if e["day"] < day or (e["day"] == day and e["detail"]["opened"])]
     if not known:
         return False
     last = max(e["day"] for e in known)
-    return any(e["detail"]["opened"] for e in known if e["day"] == last)
+    return all(e["detail"]["opened"] for e in known if e["day"] == last)
 
 
 def granted(consents, channel, day):
