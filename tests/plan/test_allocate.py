@@ -2,7 +2,11 @@
 
 import itertools
 import math
+import os
+import signal
 import sys
+import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -547,3 +551,26 @@ def test_standard_output_stays_clean(capfd):
     gains, costs, given = shop(333)
     allocate(gains, costs, **given)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_wait_for_a_solver_whose_threads_stayed_behind():
+    rng = np.random.default_rng(0)
+    gains, costs = 10 * rng.random((40, 3)), 3 * rng.random((40, 3))
+    assert allocate(gains, costs, money=20).method == "exact"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of the threads; that is the point
+        child = os.fork()
+    if child == 0:
+        got = allocate(gains + 0.1, costs, money=20)
+        os._exit(0 if got.objective <= got.bound and got.used["money"] <= 20 and got.gap < 0.05 else 1)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert status == 0

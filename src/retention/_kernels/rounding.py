@@ -487,6 +487,7 @@ def _programme(
     options: dict[str, Any] = {"mip_rel_gap": 0.0}
     if nodes is not None:
         options["node_limit"] = nodes
+    _programmed_in.add(os.getpid())
     with _apart():
         done = milp(
             -value / size,
@@ -508,6 +509,16 @@ def _programme(
 
 
 _LOCK = threading.Lock()
+_programmed_in: set[int] = set()  # processes that have run an integer programme
+
+
+def _forked() -> bool:
+    """Whether an ancestor of this process ran an integer programme before the fork.
+
+    HiGHS keeps threads for them, threads do not survive a fork, and the child would wait for them for ever. Its linear
+    programmes need none.
+    """
+    return bool(_programmed_in) and os.getpid() not in _programmed_in
 
 
 @contextlib.contextmanager
@@ -541,8 +552,9 @@ def assign(
 ) -> Assigned:
     """Everybody's action by prices; see the module.
 
-    With ``prove`` an integer programme finishes what is left. Where there are floors, ``dearest`` is the highest price
-    of one that is tried, and ``spread`` how much all of them may cost.
+    With ``prove`` an integer programme finishes what is left, except in a forked child of a process that ran one: the
+    solver would wait for ever for threads that did not come along. Where there are floors, ``dearest`` is the highest
+    price of one that is tried, and ``spread`` how much all of them may cost.
     """
     choice = np.full(len(market), -1, dtype=np.int16)
     if not len(market.limits):
@@ -550,6 +562,7 @@ def assign(
         return Assigned(choice, zero, market.bound(zero, market.see(zero, choice)), True)
     narrowed = narrow(market, choice, dearest=dearest, spread=spread)
     classes, which = merged(narrowed.market)
+    prove = prove and not _forked()
     counts, price = settle(classes, narrowed.price, narrowed.high, narrowed.size, again=0 if prove else 3)
     bound = market.bound(price, market.see(price))
     done = False

@@ -124,7 +124,8 @@ def allocate(
       mapping of some) how many of its customers get an action.
     - ``gains_sd`` and ``risk``: gains count as gain - ``risk`` x sd.
     - ``exact``: None finishes problems of up to 2,000 pairs by an integer programme; True asks for it whatever the
-      size, however long it takes (for up to 40,000 customers); False leaves it out.
+      size, however long it takes (for up to 40,000 customers); False leaves it out. It is left out, too, in a forked
+      child of a process that ran one (the solver's threads do not survive a fork): the bound says what that costs.
 
     Returns an :class:`Allocation`. The same input gives the same output on every run.
 
