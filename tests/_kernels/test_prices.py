@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retention._kernels.prices import Cuts, Market, sample_rows, search
-from retention._kernels.rounding import assign, linear, merged, nearness, settle, value_of, within
+from retention._kernels.programme import value_of
+from retention._kernels.rounding import assign, linear, merged, nearness, settle, within
 
 FEW = settings(max_examples=40, deadline=None)
 

@@ -405,7 +405,7 @@ RECORDS = {
 ELSEWHERE = {
     "paretoggg", "gammagaps", "logt", "cadence", "changes", "competing", "scan", "ensemble", "halfline", "needs",
     "newton",
-    "nodes", "periods", "points", "pooling", "prices", "psis", "purchases", "quadrature", "renewal", "rounding",
+    "nodes", "periods", "points", "pooling", "prices", "programme", "psis", "purchases", "quadrature", "renewal", "rounding",
     "uplift", "weeks", "wholedays",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.

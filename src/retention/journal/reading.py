@@ -96,16 +96,17 @@ def due(store: Store, day: dt.date) -> Due:
     ]
     listed = [one for one in listed if (one.get("due") or one["as_of"]) <= day_of(day)]
     consents, complaining = consents_before(store, day), complaints(store).open_on(day)
-    allowed = {
-        asked: consents.granted_to(asked[0], on=day, purpose=asked[1])
-        for asked in {(one["channel"], one.get("purpose") or "marketing") for one in listed}
+    said = set(zip(*(c.tolist() for c in (consents.customer_id, consents.channel, consents.purpose)), strict=True))
+    may = {
+        (channel, purpose): consents.granted_to(channel, on=day, purpose=purpose)
+        for channel, purpose in {(one["channel"], _purpose(one)) for one in listed}
     }
     for one in listed:
-        who, asked = one["customer_id"], (one["channel"], one.get("purpose") or "marketing")
+        who, channel, purpose = one["customer_id"], one["channel"], _purpose(one)
         # Permissions may be kept elsewhere: what counts against the contact is a withdrawal that is on file here.
-        withdrawn = one.get("consent") == "granted" and who in consents.customer_id and who not in allowed[asked]
-        if withdrawn and _asked(consents, who, asked):
-            one["stop"] = f"her permission for {one['channel']} was taken back"
+        on_file = one.get("consent") == "granted" and (who, channel, purpose) in said
+        if on_file and who not in may[channel, purpose]:
+            one["stop"] = f"her permission for {channel} was taken back"
         elif who in complaining and one["kind"] != "connect":
             one["stop"] = "a complaint of hers is open and comes first"
         else:
@@ -113,10 +114,8 @@ def due(store: Store, day: dt.date) -> Due:
     return table_of(Due, [_UNSAID | one for one in listed])
 
 
-def _asked(consents: Consents, who: str, asked: tuple[str, str]) -> bool:
-    channel, purpose = (word.strip().lower() for word in asked)
-    here = (consents.customer_id == who) & (consents.channel == channel) & (consents.purpose == purpose)
-    return bool(here.any())
+def _purpose(decision: dict[str, Any]) -> str:
+    return str(decision.get("purpose") or "marketing").strip().lower()
 
 
 def consents_before(store: Store, day: dt.date) -> Consents:

@@ -10,9 +10,9 @@ from attrs import field, frozen
 from retention.domain import Action
 from retention.errors import ConfigError
 from retention.frames.table import DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.plan import proposing
 from retention.plan.proposals import Proposals
 from retention.plan.situation import Situation
-from retention.plan.strategies import _action, _lift, _number, _proposals
 
 __all__ = ["INTENTION_EMAIL", "INTENTION_WORD", "WORDS", "IntentionLapse", "IntentionQueue", "Intentions"]
 
@@ -150,15 +150,15 @@ class IntentionLapse:
     """
 
     intentions: Intentions = field(eq=False, repr=False, validator=attrs.validators.instance_of(Intentions))
-    email_lift: float = _lift(0.05)
-    word_lift: float = _lift(0.05)
-    spread: float = field(default=0.5, validator=_number)
-    wait_days: int = field(default=3, validator=_number)
-    window_days: int = field(default=30, validator=_number)
-    most: int = field(default=2, validator=_number)
-    gap_days: int = field(default=7, validator=_number)
-    email: Action = _action(INTENTION_EMAIL)
-    word: Action = _action(INTENTION_WORD)
+    email_lift: float = proposing.lift(0.05)
+    word_lift: float = proposing.lift(0.05)
+    spread: float = field(default=0.5, validator=proposing.number)
+    wait_days: int = field(default=3, validator=proposing.number)
+    window_days: int = field(default=30, validator=proposing.number)
+    most: int = field(default=2, validator=proposing.number)
+    gap_days: int = field(default=7, validator=proposing.number)
+    email: Action = proposing.action(INTENTION_EMAIL)
+    word: Action = proposing.action(INTENTION_WORD)
     name: str = field(default="intention-lapse", init=False)
 
     def queue(self, situation: Situation) -> IntentionQueue:
@@ -236,7 +236,7 @@ class IntentionLapse:
         queue = queue.take((queue.state == DUE) & (queue.stake > 0))
         today = np.datetime64(situation.as_of, "D")
         unit = f" {queue.currency}" if queue.currency else ""
-        return _proposals(
+        return proposing.proposals(
             self.name,
             situation,
             situation.rows_of(queue.customer_id),

@@ -19,19 +19,20 @@ from retention.domain import Action
 from retention.domain.action import Kind, Reward
 from retention.errors import ConfigError, RetentionError, nearest
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.plan import proposing
 from retention.plan.proposals import Assumption, Proposals
 from retention.plan.segments import Criteria
 from retention.plan.situation import Situation
-from retention.plan.strategies import _horizon, _money, margin_if_she_returns
+from retention.plan.strategies import margin_if_she_returns
 
 __all__ = ["STAKES", "Offer", "OfferCosts", "OfferStrategy", "Screening", "read_offers"]
 
 
 STAKES: Mapping[str, Callable[[Situation], FloatColumn]] = {
-    "margin at risk": lambda s: s.outlook.at_risk_per_day * _horizon(s),
+    "margin at risk": lambda s: s.outlook.at_risk_per_day * proposing.horizon(s),
     "expected margin": lambda s: s.valuation.expected_margin,
     "missing to next tier": lambda s: s.tiering.to_next,
-    "leaving": lambda s: s.outlook.p_leaves * s.outlook.margin_per_day * _horizon(s),
+    "leaving": lambda s: s.outlook.p_leaves * s.outlook.margin_per_day * proposing.horizon(s),
     "a purchase": lambda s: s.valuation.margin_mean,
     "if she returns": margin_if_she_returns,
 }
@@ -263,7 +264,10 @@ class OfferStrategy:
             closes=today + (days[which].astype(np.int64) - 1).astype("timedelta64[D]"),
             strategy=np.full(len(rows), self.name),
             reason=np.asarray(
-                [f"{offers[k].stake}: {_money(s, situation)}{fitting[k]}" for k, s in zip(which, stake, strict=True)]
+                [
+                    f"{offers[k].stake}: {proposing.money(s, situation)}{fitting[k]}"
+                    for k, s in zip(which, stake, strict=True)
+                ]
             ),
             evidence=np.full(len(rows), "assumption"),
             actions=tuple(offer.action for offer in offers),

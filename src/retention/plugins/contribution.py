@@ -20,10 +20,14 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "value_model": Kind("retention_value_models", "value model", ("fit", "at")),
+    "reader": Kind("retention_readers", "reader", ("read",)),
+    "value_model": Kind("retention_value_models", "value model", ("fit",)),
+    "timing": Kind("retention_timings", "timing", ("fit",)),
     "tiering_rule": Kind("retention_tiering_rules", "tiering rule", ("assign",)),
     "outreach_strategy": Kind("retention_outreach_strategies", "outreach strategy", ("propose",)),
     "contact_policy": Kind("retention_contact_policies", "contact policy", ("review",)),
+    "estimator": Kind("retention_estimators", "estimator", ("estimate",)),
+    "report": Kind("retention_reports", "report", ("render",)),
 }
 
 

@@ -22,6 +22,17 @@ class Hooks:
     """Hook specifications; a plugin implements any of them as functions marked with ``hookimpl``."""
 
     @_hookspec
+    def retention_readers(self) -> Iterable[Contribution]:  # type: ignore[empty-body]
+        """Readers, by name.
+
+        A working plugin::
+
+            @hookimpl
+            def retention_readers():
+                yield Contribution(name="till-export", summary="our till's own format", make=TillExport)
+        """
+
+    @_hookspec
     def retention_value_models(self) -> Iterable[Contribution]:  # type: ignore[empty-body]
         """Value models, by name.
 
@@ -30,6 +41,17 @@ class Hooks:
             @hookimpl
             def retention_value_models():
                 yield Contribution(name="my-model", summary="what it believes", make=MyModel)
+        """
+
+    @_hookspec
+    def retention_timings(self) -> Iterable[Contribution]:  # type: ignore[empty-body]
+        """Timings, by name.
+
+        A working plugin::
+
+            @hookimpl
+            def retention_timings():
+                yield Contribution(name="weibull", summary="Weibull gaps", make=WeibullClock)
         """
 
     @_hookspec
@@ -63,6 +85,28 @@ class Hooks:
             @hookimpl
             def retention_contact_policies():
                 yield Contribution(name="no-sundays", summary="rests on Sundays", make=NoSundays)
+        """
+
+    @_hookspec
+    def retention_estimators(self) -> Iterable[Contribution]:  # type: ignore[empty-body]
+        """Estimators, by name.
+
+        A working plugin::
+
+            @hookimpl
+            def retention_estimators():
+                yield Contribution(name="trimmed", summary="without the top hundredth", make=Trimmed)
+        """
+
+    @_hookspec
+    def retention_reports(self) -> Iterable[Contribution]:  # type: ignore[empty-body]
+        """Reports, by name.
+
+        A working plugin::
+
+            @hookimpl
+            def retention_reports():
+                yield Contribution(name="crm-json", summary="what our CRM takes in", make=CrmJson)
         """
 
     @_hookspec

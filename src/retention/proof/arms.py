@@ -62,6 +62,7 @@ class Arms(Table):
     segment: TextColumn = column("her tier on that day; empty in journals of older versions")
     probability: FloatColumn = column("that she is contacted with this action, as the plan drew it")
     gain: FloatColumn = column("incremental margin that was expected of the contact, before cost", unit="money")
+    assumed: FloatColumn = column("the same before anything was learned of it", unit="money")
     money: FloatColumn = column("what all contacts with her cost at most, from the first day to before the last")
     hours: FloatColumn = column("attention, in the same way", unit="hours")
     explored: BoolColumn = column("whether exploration drew what was done")
@@ -140,6 +141,7 @@ def arms_of(
         segment=rows.segment,
         probability=rows.probability,
         gain=rows.gain,
+        assumed=rows.assumed,
         money=money,
         hours=hours,
         explored=rows.explored,

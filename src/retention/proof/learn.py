@@ -3,14 +3,13 @@
 import datetime as dt
 import math
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, TextColumn
-from retention.journal import Decisions, Journal
+from retention.journal import Journal
 from retention.plan.responses import ANY_SEGMENT, Response, Responses
 from retention.proof.arms import Arms, arms_of, margins, margins_before
 from retention.records.transactions import TransactionLog
@@ -84,11 +83,10 @@ def learn(
     """
     _check(window_days, spread, between, alike, share_seen, interval)
     end = log.day.max().item() if until is None and len(log) else until
-    view = cast(Journal, _AsAssumed(journal))
-    arms = arms_of(view, until=end, window_days=window_days, by_action=True)
+    arms = arms_of(journal, until=end, window_days=window_days, by_action=True)
     notes = [*log.provenance.notes, *arms.left_out]
     comparable, chance = _comparable(arms)
-    used = comparable & (arms.gain > 0)
+    used = comparable & (arms.assumed > 0)
     if not used.all():
         notes.append(
             f"{int((~used).sum()):,} decisions are left out: drawn by exploration, not their customer's first, "
@@ -107,7 +105,7 @@ def learn(
             len(names),
             arms.contacted[mine],
             chance[mine],
-            arms.gain[mine],
+            arms.assumed[mine],
             margin[mine],
             before[mine],
         )
@@ -157,18 +155,6 @@ def _check(
     for name, given, good, rule in faults:
         if not good:
             raise ConfigError(f"{name}={given!r}", rule=f"{name} is {rule}", remedy=f"leave {name} out, or mend it")
-
-
-class _AsAssumed:
-    """A journal's decisions with what strategies had assumed; their gain is after what was learned by that night."""
-
-    def __init__(self, journal: Journal) -> None:
-        self.nights = journal.nights
-        self._journal = journal
-
-    def decisions(self) -> Decisions:
-        decisions = self._journal.decisions()
-        return evolve(decisions, gain=decisions.assumed)
 
 
 def _comparable(arms: Arms) -> tuple[BoolColumn, FloatColumn]:

@@ -46,7 +46,7 @@ from retention.value.referrals.future import FutureReferrals, expected_referrals
 from retention.value.referrals.service import ServiceClasses, ServiceRule, TotalValue, service_class, total_value
 from retention.value.referrals.sums import Valued
 from retention.value.referrals.tables import ReferralCredits, ReferralValue, TieValue
-from retention.value.valuation import FittedValueModel, Valuation, ValueModel
+from retention.value.valuation import FittedLikelihood, FittedValueModel, Valuation, ValueModel
 
 __all__ = [
     "appraise",
@@ -100,6 +100,7 @@ __all__ = [
     "Valuation",
     "ValueModel",
     "FittedValueModel",
+    "FittedLikelihood",
     "credit_referrals",
     "ReferralValue",
     "ReferralCredits",

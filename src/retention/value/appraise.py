@@ -94,7 +94,7 @@ def appraise(
     if not isinstance(model, FittedValueModel | Posterior):
         raise ConfigError(
             f"model of type {type(model).__name__}",
-            rule="a value model has fit and at, a fitted one p_alive, expected_purchases and value",
+            rule="a value model has fit, a fitted one p_alive, expected_purchases, value, to_dict and from_dict",
             remedy="pass retention.value.BGNBD() or a fitted model",
         )
     asked = {"horizon_days": horizon_days, "discount_rate": discount_rate, "interval": interval}

@@ -10,7 +10,7 @@ from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, Table, TextColumn, column
 from retention.histories import Histories
 
-__all__ = ["Valuation", "ValueModel", "FittedValueModel"]
+__all__ = ["Valuation", "ValueModel", "FittedValueModel", "FittedLikelihood"]
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -75,26 +75,11 @@ class Valuation(Table):
 
 @runtime_checkable
 class FittedValueModel(Protocol):
-    """A value model with parameters, fitted or given."""
+    """A value model that has learned from a base, or was given its parameters."""
 
     @property
     def name(self) -> str:
         """The registry name of the model."""
-
-    @property
-    def params(self) -> Mapping[str, float]:
-        """Parameters by name, in the model's own time unit."""
-
-    @property
-    def log_likelihood(self) -> float | None:
-        """At the fitted data; None when the parameters were given."""
-
-    @property
-    def standard_errors(self) -> Mapping[str, float] | None:
-        """By parameter; None when the parameters were given; NaN where the data do not identify one."""
-
-    def log_likelihoods(self, histories: Histories) -> FloatColumn:
-        """Each customer's log-likelihood."""
 
     def p_alive(self, histories: Histories) -> FloatColumn:
         """Probability of still being a customer on the as-of date."""
@@ -116,6 +101,26 @@ class FittedValueModel(Protocol):
 
 
 @runtime_checkable
+class FittedLikelihood(FittedValueModel, Protocol):
+    """A fitted value model with a likelihood, as all purchase models of this library are."""
+
+    @property
+    def params(self) -> Mapping[str, float]:
+        """Parameters by name, in the model's own time unit."""
+
+    @property
+    def log_likelihood(self) -> float | None:
+        """At the fitted data; None when the parameters were given."""
+
+    @property
+    def standard_errors(self) -> Mapping[str, float] | None:
+        """By parameter; None when the parameters were given; NaN where the data do not identify one."""
+
+    def log_likelihoods(self, histories: Histories) -> FloatColumn:
+        """Each customer's log-likelihood."""
+
+
+@runtime_checkable
 class ValueModel(Protocol):
     """A recipe: fitting returns a fitted thing and leaves the recipe as it was."""
 
@@ -125,6 +130,3 @@ class ValueModel(Protocol):
 
     def fit(self, histories: Histories) -> FittedValueModel:
         """Learn from a base."""
-
-    def at(self, **params: float) -> FittedValueModel:
-        """The model at given parameters, unfitted."""
