@@ -8,6 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain import Action
+from retention.errors import PlanError
 from retention.frames.table import (
     BoolColumn,
     DayColumn,
@@ -69,6 +70,83 @@ class Proposals(Table):
     def net(self) -> FloatColumn:
         """Gain less the money that the contact is expected to cost, reward included."""
         return read_only(self.gain - self.of_actions("expected_cost")) if len(self) else self.gain
+
+    @classmethod
+    def of(
+        cls,
+        situation: Situation,
+        rows: Any,
+        action: Action,
+        *,
+        strategy: str,
+        gain: Any,
+        reason: str | Sequence[str],
+        gain_sd: Any = None,
+        opens: Any = None,
+        closes: Any = None,
+        evidence: str = "assumption",
+        assumptions: Iterable[Assumption] = (),
+    ) -> Self:
+        """One action for some of the customers.
+
+        Args:
+            situation: what is known on the plan's day.
+            rows: positions of the customers in its tables, or a mask over all of them.
+            action: what would be done.
+            strategy: who proposes.
+            gain: expected incremental margin before the cost of the contact: one number, or one a customer.
+            reason: why, in words: one text, or one a customer.
+            gain_sd: its standard deviation; None takes half of the gain.
+            opens: first day of the window; None takes the plan's day.
+            closes: last day of the window; None takes two weeks from the first.
+            evidence: ``"assumption"`` or ``"measured"``.
+            assumptions: numbers behind the gain that nobody has measured.
+
+        Raises:
+            PlanError: a column is not one value for all or one for each of these customers.
+
+        Example:
+            >>> import datetime as dt
+            >>> from retention.plan.examples import small_base
+            >>> base, worth, when, tiers = small_base()
+            >>> known = Situation(as_of=dt.date(2011, 12, 1), histories=base, valuation=worth, outlook=when,
+            ...                   tiering=tiers)
+            >>> card = Action(name="card", kind="thank", channel="post", money=1.5, customer_benefit="is thanked")
+            >>> few = Proposals.of(known, when.overdue, card, strategy="cards", gain=4.0, reason="she is late")
+            >>> few["customer_id"].tolist(), few["closes"].astype(str).tolist()
+            (['anna'], ['2011-12-14'])
+        """
+        chosen = np.asarray(rows)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64).reshape(-1)
+        n = len(chosen)
+
+        def full(name: str, given: Any, dtype: Any = None) -> Any:
+            values = np.asarray(given, dtype=dtype)
+            if values.shape not in ((), (n,)):
+                raise PlanError(
+                    f"{name} of shape {values.shape} for {n} customers",
+                    rule="a column is one value for all, or one for each customer proposed",
+                    remedy=f"index {name} with the same rows",
+                )
+            return np.broadcast_to(values, (n,)).copy()
+
+        money = full("gain", gain, np.float64)
+        first = full("opens", situation.as_of if opens is None else opens, "datetime64[D]")
+        last = first + np.timedelta64(13, "D") if closes is None else full("closes", closes, "datetime64[D]")
+        return cls(
+            customer_id=situation.customer_id[chosen],
+            base_row=chosen,
+            action=np.zeros(n, dtype=np.int64),
+            gain=money,
+            gain_sd=np.abs(money) / 2.0 if gain_sd is None else full("gain_sd", gain_sd, np.float64),
+            opens=first,
+            closes=last,
+            strategy=full("strategy", strategy, np.str_),
+            reason=full("reason", reason, np.str_),
+            evidence=full("evidence", evidence, np.str_),
+            actions=(action,),
+            assumptions=tuple(assumptions),
+        )
 
     @classmethod
     def none(cls) -> Self:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,42 @@ class Situation:
         """The customers, by position."""
         return self.histories.customer_id
 
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
+        """Each customer's position, by id."""
+        return {who: row for row, who in enumerate(self.customer_id.tolist())}
+
     def rows_of(self, customer_ids: Iterable[str]) -> IntColumn:
         """Positions of those ids that are in the base; -1 for others."""
-        wanted = np.asarray(list(customer_ids), dtype=np.str_)
-        ids = self.customer_id
-        order = np.argsort(ids, kind="stable")
-        if not len(ids) or not len(wanted):
-            return np.full(len(wanted), -1, dtype=np.int64)
-        at = np.clip(np.searchsorted(ids, wanted, sorter=order), 0, len(ids) - 1)
-        found = order[at]
-        return np.where(ids[found] == wanted, found, -1).astype(np.int64)
+        listed = customer_ids if isinstance(customer_ids, np.ndarray) else list(customer_ids)
+        wanted: list[str] = np.asarray(listed, dtype=np.str_).tolist()
+        position = self._positions.get
+        return np.fromiter((position(who, -1) for who in wanted), np.int64, len(wanted))
+
+    def attribute(self, name: str) -> Any:
+        """What else is known of each customer, in the order of the base; None if there is no such attribute.
+
+        It is looked up in ``attributes`` and then in ``histories.attributes``: a mapping by customer id (customers
+        who are not in it have None, and the answer is a list), or a column in the order of the base.
+
+        Raises:
+            PlanError: the attribute is neither.
+        """
+        for known in (self.attributes, self.histories.attributes):
+            given = known.get(name)
+            if isinstance(given, Mapping):
+                by_id = {str(who): value for who, value in given.items()}
+                return [by_id.get(who) for who in self.customer_id.tolist()]
+            if given is not None:
+                column = given.to_numpy() if hasattr(given, "to_numpy") else given
+                if isinstance(column, str) or np.shape(column) != (len(self),):
+                    raise PlanError(
+                        f"the attribute {name!r} is neither a mapping nor a column as long as the base",
+                        rule="an attribute says something of each customer",
+                        remedy="give a mapping by customer id, or a value for each row of the base",
+                    )
+                return column if isinstance(column, np.ndarray) else list(column)
+        return None
 
     def mask_of(self, customer_ids: Iterable[str]) -> BoolColumn:
         """True for the customers named."""

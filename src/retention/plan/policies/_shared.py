@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from retention.domain import Kind
-from retention.errors import ConfigError, PlanError, nearest
+from retention.errors import ConfigError, nearest
 from retention.frames.table import BoolColumn, IntColumn, TextColumn
 from retention.plan.proposals import Proposals, Review
 from retention.plan.situation import Situation
@@ -210,29 +210,6 @@ def coded(column: TextColumn) -> tuple[IntColumn, dict[str, int]]:
     written = column.tolist()
     number = {form: codes.setdefault(form.strip().casefold(), len(codes)) for form in set(written)}
     return np.fromiter(map(number.__getitem__, written), np.int64, len(written)), codes
-
-
-def per_customer(attribute: str, situation: Situation) -> Any:
-    """A value for each customer of the base, in its order, as a list or an array; None if there is no such attribute.
-
-    It is looked up in ``situation.attributes`` and then in ``situation.histories.attributes``: a mapping by customer
-    id, or a column in the order of the base.
-    """
-    for known in (situation.attributes, situation.histories.attributes):
-        given = known.get(attribute)
-        if isinstance(given, Mapping):
-            by_id = {str(who): value for who, value in given.items()}
-            return [by_id.get(who) for who in situation.customer_id.tolist()]
-        if given is not None:
-            column = given.to_numpy() if hasattr(given, "to_numpy") else given
-            if isinstance(column, str) or np.shape(column) != (len(situation),):
-                raise PlanError(
-                    f"the attribute {attribute!r} is neither a mapping nor a column as long as the base",
-                    rule="an attribute says something of each customer",
-                    remedy="give a mapping by customer id, or a value for each row of the base",
-                )
-            return column if isinstance(column, np.ndarray) else list(column)
-    return None
 
 
 def unknown(value: Any) -> bool:

@@ -17,7 +17,6 @@ from retention.plan.policies._shared import (
     among,
     answer,
     own_name,
-    per_customer,
     rule_name,
     some_kinds,
     text,
@@ -195,7 +194,7 @@ class Saturation(Filtered):
 
     def _limit(self, situation: Situation) -> IntColumn:
         """Everybody's number; below zero where there is none to go by."""
-        found = per_customer(self.attribute, situation)
+        found = situation.attribute(self.attribute)
         fallback = _UNKNOWN if self.default is None else self.default
         if self.limits:
             ids, others = situation.customer_id.tolist(), [None] * len(situation) if found is None else list(found)

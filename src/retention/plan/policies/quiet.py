@@ -14,7 +14,7 @@ from attrs import field, frozen
 from retention.domain.days import as_day
 from retention.errors import ConfigError, RetentionError, nearest
 from retention.frames.table import IntColumn
-from retention.plan.policies._shared import Filtered, answer, per_customer, rule_name, text, unknown, words
+from retention.plan.policies._shared import Filtered, answer, rule_name, text, unknown, words
 from retention.plan.proposals import Proposals, Review
 from retention.plan.situation import Situation
 
@@ -193,7 +193,7 @@ class QuietHours(Filtered):
                 return _NO_SUCH_ZONE
             return index.setdefault(value, len(index))
 
-        found = per_customer(self.attribute, situation)
+        found = situation.attribute(self.attribute)
         if found is None:
             codes = np.full(len(situation), code(None), dtype=np.int64)
         else:
