@@ -161,7 +161,7 @@ def jobs(base: Histories) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "usual gaps with bounds", lambda: clock.usual_gap(base)
     yield "regularity with bounds", lambda: clock.regularity(base)
     yield "cycle: stages and windows", lambda: cycle(base, rhythm=clock)
-    yield "anticipate: everything for a plan", lambda: anticipate(base, rhythm=clock)
+    yield "anticipate: everything for a plan", lambda: anticipate(base, clock=clock)
 
 
 def cost(customers: int, times: int = 2) -> list[tuple[str, float, float, float]]:

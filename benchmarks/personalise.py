@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retention.proof.personalise import personalise, policy_value, uplift_curve, uplift_scores
+from retention.proof import personalise, policy_value, uplift_curve, uplift_scores
 
 ARMS = np.array(["none", "first", "second"])
 NUMBERS = ("recency", "history", "mens", "womens", "newbie", "visit", "spend")

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 import retention as rt
-from retention.errors import ConfigError, JournalError, PluginError, RetentionError, UnknownNameError
+from retention.errors import (
+    ConfigError,
+    JournalError,
+    PlanError,
+    PluginError,
+    RetentionError,
+    RetentionWarning,
+    UnknownNameError,
+)
 from retention.plan import Review, check
 from retention.program import Program
 from retention.records import TransactionLog
@@ -371,3 +379,193 @@ def test_without_a_window_or_a_journal_gains_stay_as_they_are_assumed(night, sho
         Program(learn_days=30.5)
     with pytest.raises(ConfigError, match="learn_days = -1"):
         Program(learn_days=-1)
+
+
+class OneLineReport:
+    """A report of one line."""
+
+    name = "one-line"
+    file_name = "line.txt"
+
+    def render(self, night):
+        return f"{night.as_of}: {len(night.plan)} customers"
+
+
+class BadReport(OneLineReport):
+    name = "bad-report"
+    file_name = "bad.txt"
+
+    def render(self, night):
+        raise ValueError("customer 12347")
+
+
+class TillReader:
+    """A reader of lines like "anna;2011-12-01;9.50"."""
+
+    name = "till"
+
+    def __init__(self, wrong=None):
+        self.wrong = wrong
+
+    def read(self, source, *, separator=";"):
+        if isinstance(self.wrong, BaseException):
+            raise self.wrong
+        if self.wrong is not None:
+            return self.wrong
+        with open(source, encoding="utf-8") as lines:
+            who, at, paid = zip(*(line.strip().split(separator) for line in lines), strict=True)
+        return TransactionLog.from_arrays(customer_id=list(who), at=list(at), revenue=list(paid))
+
+
+def test_reports_are_chosen_by_name_and_ours_is_the_page(shop, night, tmp_path):
+    plain = night.save(tmp_path / "plain")
+    assert list(plain) == ["plan", "leads", "report"]
+    program = Program.load(shop, reports=["one-line", "bad-report", "html"], plugins=[OneLineReport(), BadReport()])
+    told = program.run()
+    with pytest.warns(RetentionWarning, match="'bad-report' failed") as warned:
+        paths = told.save(tmp_path / "all")
+    assert len(warned) == 1
+    assert list(paths) == ["plan", "leads", "one-line", "report"]
+    assert paths["one-line"].read_text() == f"{night.as_of}: {len(night.plan)} customers"
+    assert not (tmp_path / "all" / "bad.txt").exists()
+    for name in plain:
+        assert paths[name].read_bytes() == plain[name].read_bytes()
+    assert list(Program.load(shop, reports=[]).run().save(tmp_path / "none")) == ["plan", "leads"]
+
+
+def test_reports_that_clash_or_are_nobodys_are_told_before_anything_is_read(shop):
+    class Same(OneLineReport):
+        name = "same"
+        file_name = "report.html"
+
+    with pytest.raises(PluginError, match=r"'same' with the file name 'report\.html'"):
+        Program(source="nowhere.csv", reports=("html", "same"), plugins=[Same()]).run()
+    with pytest.raises(UnknownNameError, match="did you mean 'html'"):
+        Program(source="nowhere.csv", reports=("htlm",)).run()
+    for wrong in ("html", None, [1], [""]):
+        with pytest.raises(ConfigError, match="a list of names"):
+            Program(reports=wrong)
+
+
+def test_a_reader_is_chosen_by_name_and_gets_the_rest_of_its_section(tmp_path):
+    (tmp_path / "till.txt").write_text("anna|2011-11-01|9.50\nbert|2011-12-01|3.00\n")
+    (tmp_path / "p.toml").write_text("[read]\nsource = 'till.txt'\nreader = 'till'\nseparator = '|'\n")
+    program = Program.load(tmp_path / "p.toml", plugins=[TillReader()])
+    assert (program.reader, program.read) == ("till", {"separator": "|"})
+    log = program.read_log()
+    assert log.customers.labels.tolist() == ["anna", "bert"]
+    assert len(program.run().plan) == 2
+    with pytest.raises(ConfigError, match="unexpected keyword argument 'separater'"):
+        Program.load(tmp_path / "p.toml", plugins=[TillReader()], read={"separater": "|"}).read_log()
+    with pytest.raises(UnknownNameError, match="there are: receipts"):
+        Program.load(tmp_path / "p.toml").read_log()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(OSError("gone"), OSError), (TypeError("its own"), PluginError), ([1], PluginError)]
+)
+def test_a_reader_that_fails_is_named(wrong, kind):
+    program = Program(source="till.txt", reader="till", plugins=[TillReader(wrong)])
+    with pytest.raises(kind) as caught:
+        program.read_log()
+    assert "'till'" in str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+
+
+def test_a_source_that_is_an_address_is_no_file(tmp_path):
+    (tmp_path / "p.toml").write_text("[read]\nsource = 'till://counter/1'\nreader = 'till'\n")
+    assert Program.load(tmp_path / "p.toml").source == "till://counter/1"
+
+
+def test_a_clock_is_chosen_by_name(shop, night, tmp_path):
+    told = Program.load(shop, clock="pareto-nbd").run()
+    assert told.when.provenance.model == "pareto-nbd"
+    assert told.when.equals(rt.anticipate(night.base, clock="pareto-nbd"))
+    assert not told.when.equals(night.when)
+    assert Program.load(shop, clock="log-t", options={"log-t": {"pause": 0.0}}).run().when.provenance != (
+        night.when.provenance
+    )
+    with pytest.raises(UnknownNameError, match="timing 'log-tt'"):
+        Program.load(shop, clock="log-tt").run()
+
+
+class Fails:
+    """A stage of each kind that raises."""
+
+    def __init__(self, name, kind):
+        self.name, self.kind = name, kind
+
+    def fit(self, histories):
+        raise ZeroDivisionError("by nothing")
+
+    def assign(self, histories, valuation, previous=None):
+        raise ZeroDivisionError("by nothing")
+
+    def propose(self, situation):
+        raise ZeroDivisionError("by nothing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("value_model", {"model": "fails"}),
+        ("timing", {"clock": "fails"}),
+        ("tiering_rule", {"rule": "fails"}),
+        ("outreach_strategy", {"strategies": ["fails"]}),
+    ],
+)
+def test_what_a_strangers_stage_raises_is_told_with_its_name_and_its_plugin(shop, kind, settings):
+    """No number is quietly missing, and nobody has to guess whose it was."""
+    with pytest.raises((ZeroDivisionError, PlanError)) as caught:
+        Program.load(shop, plugins=[Fails("fails", kind)], **settings).run()
+    notes = "".join(caught.value.__notes__)
+    for said in ("'fails'", "(given in code)", kind.replace("_", " ")):
+        assert said in notes
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (lambda worth: None, "a NoneType"),
+        (lambda worth: worth[1:], "other customers"),
+        (lambda worth: worth[::-1], "other customers"),
+        (lambda worth: attrs.evolve(worth, value=np.where(worth.value > 50, np.nan, worth.value)), "values of value"),
+        (lambda worth: attrs.evolve(worth, p_alive=worth.p_alive + 1), "no probability"),
+    ],
+    ids=["nothing", "fewer", "another order", "NaN", "p_alive above 1"],
+)
+def test_a_value_model_that_leaves_a_number_out_is_an_error_with_its_name(night, change, seen):
+    class Stranger:
+        name = "stranger"
+
+        def fit(self, histories):
+            return self
+
+        def p_alive(self, histories):
+            return night.worth.p_alive
+
+        def expected_purchases(self, histories, days):
+            return night.worth.expected_purchases
+
+        def value(self, histories, *, horizon_days, discount_rate, interval=0.9):
+            return change(night.worth)
+
+        def to_dict(self):
+            return {}
+
+        @classmethod
+        def from_dict(cls, data):
+            return cls()
+
+    with pytest.raises(PluginError, match=f"'stranger' answered with .*{seen}"):
+        rt.appraise(night.base, model=Stranger())
+
+
+def test_a_rule_that_ranks_other_customers_is_an_error(night):
+    class Other:
+        name = "other"
+
+        def assign(self, histories, valuation, previous=None):
+            return night.tiers[1:]
+
+    with pytest.raises(PluginError, match="'other' answered with other customers"):
+        rt.assign_tiers(night.base, night.worth, rule=Other())

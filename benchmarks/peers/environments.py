@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PEERS", "Peer", "Unavailable", "worker_command"]
+__all__ = ["OBP", "PEERS", "Peer", "Unavailable", "worker_command"]
 
 HERE = Path(__file__).parent
 
@@ -21,8 +21,8 @@ class Unavailable(Exception):
 class Peer:
     """A package, the worker that drives it, and what its environment needs.
 
-    ``pythons`` are the interpreters it runs on, best first. btyd is pinned to the libraries of its time, since it does
-    not import with later ones.
+    ``pythons`` are the interpreters it runs on, best first. ``bare`` is installed without what it says it needs.
+    btyd is pinned to the libraries of its time, since it does not import with later ones.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Peer:
     requirements: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     r: bool = False
+    bare: tuple[str, ...] = ()
 
 
 PEERS = {
@@ -51,6 +52,16 @@ PEERS = {
 }
 
 
+# Driven by obp_peer.py alone: it has no models of customers, so it has no part in ``run.py``.
+OBP = Peer(
+    "obp",
+    "obp_peer.py",
+    ("numpy", "scipy", "pandas", "scikit-learn"),
+    ("3.11", "3.12", "3.13", "3.10"),
+    bare=("obp==0.5.7",),
+)
+
+
 def worker_command(peer: Peer, cache: Path, python: str | None, r_library: Path | None) -> tuple[list[str], str]:
     """How to start the peer's worker, and what was installed; raises Unavailable."""
     if peer.r:
@@ -58,7 +69,7 @@ def worker_command(peer: Peer, cache: Path, python: str | None, r_library: Path 
     if not peer.requirements:
         return [sys.executable, str(HERE / peer.worker)], _version(sys.executable, peer.name)
     interpreter = _interpreter(peer, python)
-    key = hashlib.sha256("\n".join((interpreter, *peer.requirements)).encode()).hexdigest()[:8]
+    key = hashlib.sha256("\n".join((interpreter, *peer.requirements, *peer.bare)).encode()).hexdigest()[:8]
     folder = cache / f"{peer.name}-{key}"
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not (folder / "ready").exists():
@@ -66,7 +77,11 @@ def worker_command(peer: Peer, cache: Path, python: str | None, r_library: Path 
         _quietly([interpreter, "-m", "venv", str(folder)], f"no virtual environment with {interpreter}")
         pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _quietly([*pip, *peer.requirements], f"pip could not install {' '.join(peer.requirements)}")
-        (folder / "ready").write_text("\n".join(peer.requirements) + "\n", encoding="utf-8")
+        if peer.bare:
+            _quietly(
+                [*pip, "--no-deps", "--ignore-requires-python", *peer.bare], f"pip could not install {peer.bare[0]}"
+            )
+        (folder / "ready").write_text("\n".join((*peer.requirements, *peer.bare)) + "\n", encoding="utf-8")
     return [str(inside), str(HERE / peer.worker)], _version(str(inside), peer.name)
 
 

@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from retention.plan import Budget
     from retention.plugins import hookimpl
     from retention.program import Program
-    from retention.proof import prove
-    from retention.records import doctor, read_contracts, read_transactions
-    from retention.timing import anticipate
-    from retention.verbs import appraise, assign_tiers, make_plan
+    from retention.records import doctor, read_contracts, read_transactions, scan_transactions
+    from retention.verbs import anticipate, appraise, assign_tiers, make_plan, prove
 
 __all__ = [
     "read_transactions",
+    "scan_transactions",
     "read_contracts",
     "summarize",
     "audit",
@@ -67,6 +66,7 @@ __all__ = [
 
 _HOME = {
     "read_transactions": "records",
+    "scan_transactions": "records",
     "read_contracts": "records",
     "doctor": "records",
     "summarize": "histories",
@@ -75,8 +75,8 @@ _HOME = {
     "appraise": "verbs",
     "assign_tiers": "verbs",
     "make_plan": "verbs",
-    "anticipate": "timing",
-    "prove": "proof",
+    "anticipate": "verbs",
+    "prove": "verbs",
     "Budget": "plan",
     "Journal": "journal",
     "Program": "program",

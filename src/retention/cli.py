@@ -1,10 +1,12 @@
 """The command line: thin over the public API.
 
 Exit codes: 0 done (also when a night had been run before and nothing changed), 1 something in the data or the
-configuration must be mended (one message on standard error says what), 2 the command was not understood.
+configuration must be mended (one message on standard error says what), or what was checked is rejected, 2 the command
+was not understood.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -12,7 +14,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if os.environ.get("RETENTION_TRACE", "").strip() == "1":
+        _trace()
     try:
-        arguments.command(arguments)
+        return int(arguments.command(arguments) or 0)
     except RetentionError as error:
         print(f"retention: {error}", file=sys.stderr)
+        _print_notes(error)
         return 1
     except ExceptionGroup as group:
         print(f"retention: {group.message}", file=sys.stderr)
@@ -67,8 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             "  remedy: look for a value of the wrong kind in the configuration; else please report this as a defect",
             file=sys.stderr,
         )
+        _print_notes(error)
         return 1
-    return 0
+
+
+def _print_notes(error: Exception) -> None:
+    """Whose stage was at work, where the library noted it."""
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith("while "):
+            print(f"  {note}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=run)
         sub.add_argument("--json", action="store_true", help="print JSON for a machine")
@@ -107,7 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("source", help="file of transactions, or retention.toml")
     _add_columns(doctor)
 
-    command("plugins", _plugins, "who is on board, and what failed to load")
+    plugins = command("plugins", _plugins, "who is on board, and what failed to load")
+    plugins.add_argument("ask", nargs="?", choices=["show"], help="everything about one of them, or about each")
+    plugins.add_argument("name", nargs="?", help="a plugin's name, or its distribution's")
+
+    check = command("check", _check, "grade a contact policy before it goes live; of other contributions, their laws")
+    check.add_argument("what", metavar="MODULE_OR_NAME", help="a name on board, a module, module:object, or a file.py")
+    check.add_argument("--journal", metavar="FILE", help="what was decided before, and with which chances")
+    check.add_argument("--receipts", metavar="FILE", help="of the same shop: retention.toml, or a file of transactions")
+    check.add_argument("--options", nargs="+", metavar="KEY=VALUE", default=[], help="what it is made with")
+    check.add_argument("--interval", type=float, default=0.95, help="of the intervals (default: %(default)s)")
+    check.add_argument("--nights", type=int, default=30, metavar="N", help="simulated nights (default: %(default)s)")
+    _add_columns(check)
     return parser
 
 
@@ -289,16 +312,121 @@ def _doctor(arguments: argparse.Namespace) -> None:
 
 
 def _plugins(arguments: argparse.Namespace) -> None:
-    from retention.plugins import open_registry
+    from retention.plugins import open_registry, show
 
-    table = open_registry().table()
-    if arguments.json:
-        _print_json(table)
+    with _prints_aside():
+        registry = open_registry(strict=False if arguments.ask else None)
+    if arguments.name is not None:
+        plugin = show(arguments.name, registry)
+        _print_json(plugin.details()) if arguments.json else _say(plugin)
+    elif arguments.json:
+        _print_json([plugin.details() if arguments.ask else plugin.to_dict() for plugin in registry.plugins])
+    else:
+        _say("\n\n".join(map(str, registry.plugins)) if arguments.ask else registry.plugins)
+
+
+@contextlib.contextmanager
+def _prints_aside() -> Iterator[None]:
+    """What anyone but us writes to standard output, programs and C code too, goes to standard error."""
+    sys.stdout.flush()
+    try:
+        ours = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed: there is nothing to keep apart
+        yield
         return
-    for entry in table:
-        print(f"{entry['plugin']}: {entry['status']}")
-        for kind, names in sorted(entry["gives"].items()):
-            print(f"  {kind.replace('_', ' ')}: {', '.join(sorted(names))}")
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
+def _trace() -> None:
+    """Every hook that is called and every thing that a plugin makes, on standard error."""
+    import logging
+
+    log = logging.getLogger("retention.plugins")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(logging.DEBUG)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """Report cards; 1 if any verdict is to reject."""
+    from retention.journal import Journal
+    from retention.testing import report_card
+    from retention.testing.subjects import subjects
+
+    options = dict(_option(text) for text in arguments.options)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a module of the folder one works in can be named
+    with _prints_aside():
+        found = subjects(arguments.what, options=options)
+    program, told = None, {}
+    if arguments.receipts is not None:
+        arguments.source, arguments.as_of, arguments.money, arguments.hours, arguments.consents = (
+            arguments.receipts, None, None, None, None,
+        )  # fmt: skip
+        program = _program(arguments)
+    place = arguments.journal if program is None else program.journal
+    if (place is None) != (program is None):
+        raise ConfigError(
+            "receipts without a journal" if place is None else "a journal without receipts",
+            rule="what a policy would have earned is told by both: who was contacted by chance, and what she bought",
+            remedy="give --journal and --receipts, or neither",
+        )
+    if place is not None and "://" not in place and not Path(place).exists():
+        raise ConfigError(f"journal {place}", rule="the journal is there", remedy="check the path")
+    with contextlib.nullcontext() if place is None else Journal(place) as journal:
+        if program is not None and any(one.kind == "contact_policy" for one in found):
+            told = {"log": program.read_log(), "known": _known(program)}
+        cards: list[Any] = []
+        for one in found:
+            with _prints_aside():
+                card = report_card(
+                    one.thing,
+                    kind=one.kind,
+                    journal=journal,
+                    nights=arguments.nights,
+                    interval=arguments.interval,
+                    options=one.options,
+                    **told,
+                )
+            if not arguments.json:
+                _say(f"\n{card}" if cards else card)
+            cards.append(card)
+    if arguments.json:
+        _print_json([card.to_dict() for card in cards])
+    return int(any(card.verdict == "reject" for card in cards))
+
+
+def _known(program: Any) -> Any:
+    """What the program knows of its customers beside receipts and journal."""
+    from retention.records import read_attributes, read_causes, read_consents, read_customer_list
+    from retention.testing import Known
+
+    def read(given: Any, reader: Callable[[Any], Any]) -> Any:
+        return reader(given) if isinstance(given, str) else given
+
+    return Known(
+        consents=read(program.consents, read_consents),
+        do_not_contact=read(program.do_not_contact, read_customer_list) or (),
+        causes=read(program.causes, read_causes) or {},
+        attributes=read(program.attributes, read_attributes) or {},
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """A key and its value: JSON where it is that, else the text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"the option {text!r}", rule="options are written key=value", remedy="like days=14")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "PlanError",
     "JournalError",
     "PluginError",
+    "PluginLoadError",
     "MissingExtraError",
     "RetentionWarning",
     "nearest",
@@ -74,6 +75,13 @@ class JournalError(RetentionError):
 
 class PluginError(RetentionError):
     """A plugin failed; its name, version and distribution are in the message."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin could not be loaded, or a name was asked for that such a one might have given.
+
+    It is raised *from* what went wrong in the plugin.
+    """
 
 
 class MissingExtraError(RetentionError):

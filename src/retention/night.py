@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from retention.frames.export import replace_file
 from retention.histories import Histories
@@ -14,6 +14,7 @@ from retention.lenses import Audit
 from retention.plan import Plan
 from retention.plan.responses import Responses
 from retention.records import TransactionLog
+from retention.report.reports import HtmlPage, Report, checked_reports, write_reports
 from retention.tiers import Tiering
 from retention.timing import Leak, Outlook
 from retention.value import Valuation
@@ -26,7 +27,10 @@ __all__ = ["Night"]
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Night:
-    """All that one run found out and decided; nothing in it can be changed."""
+    """All that one run found out and decided; nothing in it can be changed.
+
+    ``reports`` are the ways in which ``save`` tells it besides the tables.
+    """
 
     as_of: dt.date
     log: TransactionLog
@@ -40,6 +44,7 @@ class Night:
     recorded: Recorded | None = None
     adherence: Adherence | None = None
     responses: Responses | None = None
+    reports: tuple[Report, ...] = field(default=(HtmlPage(),), converter=checked_reports)
 
     def report(self, path: "str | PathLike[str]") -> Path:
         """Write the night as one self-contained HTML page; needs the extra ``report``."""
@@ -51,14 +56,18 @@ class Night:
         return where
 
     def save(self, folder: "str | PathLike[str]") -> dict[str, Path]:
-        """Write ``plan.csv`` (every customer), ``leads.csv`` (whom to contact) and ``report.html`` into a folder."""
+        """Write ``plan.csv`` (every customer), ``leads.csv`` (whom to contact) and each report into a folder.
+
+        Returns where they are: "plan", "leads", "report" for ``report.html``, and further reports by their names. A
+        report that fails is warned about by name and left out. Raises PluginError for two reports of one file.
+        """
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         paths = {"plan": where / "plan.csv", "leads": where / "leads.csv"}
         self.plan.to_csv(paths["plan"])
         self.plan.lead_list().to_csv(paths["leads"])
-        paths["report"] = self.report(where / "report.html")
-        return paths
+        written = write_reports(self, self.reports, where)
+        return paths | {"report" if name == "html" else name: path for name, path in written.items()}
 
     def why(self, customer_id: object) -> Any:
         """Why this customer was, or was not, chosen."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import attrs
 from attrs import field, frozen
 
 from retention.domain.days import as_day
-from retention.errors import ConfigError, nearest
+from retention.errors import ConfigError, PluginError, nearest
 from retention.histories import summarize
 from retention.journal import Journal
 from retention.lenses import audit
@@ -27,10 +28,10 @@ from retention.records import (
     read_consents,
     read_customer_list,
     read_touches,
-    read_transactions,
 )
-from retention.timing import anticipate, leak
-from retention.verbs import appraise, assign_tiers, make_plan
+from retention.report.reports import Report, checked_reports
+from retention.timing import leak
+from retention.verbs import anticipate, appraise, assign_tiers, make_plan
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -39,7 +40,7 @@ __all__ = ["Program"]
 
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "value": ("model", "horizon_days", "discount_rate", "interval"),
-    "timing": ("tail",),
+    "timing": ("clock", "tail"),
     "tiers": ("rule",),
     "audit": ("period_days",),
     "plan": (
@@ -58,7 +59,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
         "seed",
     ),
     "files": ("consents", "touches", "complaints", "do_not_contact", "causes", "attributes", "offers"),
-    "output": ("folder", "journal", "as_of"),
+    "output": ("folder", "journal", "as_of", "reports"),
     "plugins": ("blocked",),
 }
 
@@ -146,13 +147,22 @@ def _name_list(instance: object, attribute: "attrs.Attribute[Any]", value: Any) 
         )
 
 
+def _texts(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise ConfigError(
+            f"{attribute.name} = {value!r}",
+            rule="a list of names, which may be empty",
+            remedy=f"write {attribute.name} = ['name', ...]",
+        )
+
+
 @frozen(kw_only=True)
 class Program:
     """What runs every night: where the receipts are, which stages by which names, what may be spent.
 
     All fields have visible defaults; ``Program.load`` reads them from a TOML file. Plugins given in code are on
     board beside the installed ones, and policies and strategies given in code are used in every plan of this
-    program without being named; value models and tiering rules given in code are used when named.
+    program without being named; all else that is given in code is used when named.
 
     Example:
         >>> Program(money=500, hours=8).model
@@ -160,11 +170,13 @@ class Program:
     """
 
     source: Any = None
+    reader: str = field(default="receipts", validator=_text)
     read: Mapping[str, Any] = field(factory=dict, validator=_section)
     model: str = field(default="bg-nbd", validator=_text)
     horizon_days: float = field(default=365.0, validator=_number(1e-9))
     discount_rate: float = field(default=0.10, validator=_number(0.0))
     interval: float = field(default=0.90, validator=_number(0.01, 0.999))
+    clock: str = field(default="log-t", validator=_text)
     tail: float = field(default=0.05, validator=_number(1e-6, 0.5))
     rule: str = field(default="margin-bands", validator=_text)
     period_days: int = field(default=365, validator=_number(1))
@@ -195,6 +207,7 @@ class Program:
     folder: str = field(default="retention-out", validator=_text)
     journal: str | None = field(default=None, validator=_path)
     as_of: str = field(default="last", converter=_iso, validator=_text)
+    reports: tuple[str, ...] = field(default=("html",), converter=_names, validator=_texts)
     plugins: tuple[Any, ...] = field(default=(), converter=tuple)
     blocked: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
 
@@ -220,8 +233,8 @@ class Program:
         """Who is on board for this program."""
         return open_registry(self.plugins, blocked=self.blocked)
 
-    def read_log(self, source: Any = None) -> TransactionLog:
-        """The transaction log, from the given source or the configured one."""
+    def read_log(self, source: Any = None, *, registry: Registry | None = None) -> TransactionLog:
+        """The transaction log, from the given source or the configured one, as the configured reader reads it."""
         what = self.source if source is None else source
         if what is None:
             raise ConfigError(
@@ -229,19 +242,28 @@ class Program:
                 rule="a run needs a file or a frame of transactions",
                 remedy="set source in the [read] section, or pass one",
             )
-        missing = [role for role in ("customer", "at") if role not in self.read]
-        if missing:
+        if self.reader == "receipts" and (missing := [role for role in ("customer", "at") if role not in self.read]):
             raise ConfigError(
                 f"[read] without {' and '.join(missing)}",
                 rule="the columns that hold the customer and the date are named",
                 remedy="add customer = '...' and at = '...' to [read]; `retention doctor FILE` suggests them",
             )
+        aboard = self.open_plugins() if registry is None else registry
+        given, reader = aboard.find("reader", self.reader), self._make(aboard, "reader", self.reader)
+        ours = given.source == "builtin"
         try:
-            return read_transactions(what, **self.read)
+            inspect.signature(reader.read).bind(what, **self.read)
+            read = (
+                reader.read
+                if ours
+                else functools.partial(_read_by, reader.read, f"{self.reader!r} from {given.origin}")
+            )
+            return read(what, **self.read)
         except TypeError as error:
             raise ConfigError(
                 f"[read]: {error}",
-                rule="the keys of [read] are the arguments of rt.read_transactions",
+                rule="the keys of [read] are the arguments of "
+                + ("rt.read_transactions" if ours else f"the reader {self.reader!r}"),
                 remedy="see its documentation",
             ) from None
 
@@ -280,9 +302,11 @@ class Program:
         registry = self.open_plugins()
         self._check_options(registry)
         policies, strategies = self._policies(registry), self._strategies(registry)
+        model, rule = self._make(registry, "value_model", self.model), self._make(registry, "tiering_rule", self.rule)
+        clock, reports = self._make(registry, "timing", self.clock), self._reports(registry)
         if log is None:
             progress("reading receipts")
-            log = self.read_log()
+            log = self.read_log(registry=registry)
         day = self.day(log, as_of)
         if len(log) and day < as_day(log.day.min()):
             raise ConfigError(
@@ -306,14 +330,17 @@ class Program:
         progress("appraising customers")
         worth = appraise(
             base,
-            model=self._make(registry, "value_model", self.model),
+            model=model,
             horizon_days=self.horizon_days,
             discount_rate=self.discount_rate,
             interval=self.interval,
+            log=log if getattr(model, "needs_log", False) else None,
+            registry=registry,
         )
         progress("reading each customer's clock")
-        when = anticipate(base, tail=self.tail)
-        tiers = assign_tiers(base, worth, rule=self._make(registry, "tiering_rule", self.rule))
+        needed = log if getattr(clock, "needs_log", False) else None
+        when = anticipate(base, clock=clock, tail=self.tail, log=needed, registry=registry)
+        tiers = assign_tiers(base, worth, rule=rule, registry=registry)
         responses = None
         if journal is not None and self.learn_days:
             progress("learning from earlier nights")
@@ -343,6 +370,7 @@ class Program:
             salt=self.salt,
             seed=self.seed,
             as_of=day,
+            registry=registry,
         )
         recorded = None
         if journal is not None and record:
@@ -364,6 +392,7 @@ class Program:
             leak=leak(when, as_of=day, touches=seen),
             recorded=recorded,
             adherence=None if journal is None else journal.adherence(),
+            reports=reports,
         )
 
     def day(self, log: TransactionLog, as_of: str | dt.date | None = None) -> dt.date:
@@ -381,6 +410,10 @@ class Program:
 
     def _make(self, registry: Registry, kind: str, name: str) -> Any:
         return registry.make(kind, name, **self.options.get(name, {}))
+
+    def _reports(self, registry: Registry) -> tuple[Report, ...]:
+        """The reports chosen by name, each with a file of its own."""
+        return checked_reports(self._make(registry, "report", name) for name in self.reports)
 
     def _check_options(self, registry: Registry) -> None:
         known = {name for kind in registry.providers for name in registry.providers[kind]}
@@ -423,13 +456,11 @@ class Program:
     def _chosen(self, registry: Registry, kind: str, names: tuple[str, ...] | None) -> list[Any]:
         """The stages chosen by name, and those that the host gave in code."""
         given = [thing for thing in registry.host.get(kind, ()) if names is None or thing.name not in names]
-        own = [
-            c[0].name
-            for c in registry.providers[kind].values()
-            if len(c) == 1 and c[0].source == "builtin" and c[0].default
-        ]
-        chosen = sorted(own) if names is None else names
-        return [self._make(registry, kind, name) for name in chosen] + given
+        if names is not None:
+            return [self._make(registry, kind, name) for name in names] + given
+        replaced = {thing.name for thing in given}
+        own = [c for c in registry.defaults(kind) if c.name not in replaced]
+        return [registry.build(kind, c, **self.options.get(c.name, {})) for c in own] + given
 
 
 def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
@@ -466,7 +497,9 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
             settings["options"] = body
             continue
         if section == "read":
-            settings["read"] = {key: value for key, value in body.items() if key != "source"}
+            settings["read"] = {key: value for key, value in body.items() if key not in ("source", "reader")}
+            if "reader" in body:
+                settings["reader"] = body["reader"]
             if "source" in body:
                 if not isinstance(body["source"], str):
                     raise ConfigError(
@@ -474,7 +507,8 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
                         rule="source is the name of a file",
                         remedy="write source = 'invoices.csv' in quotes",
                     )
-                settings["source"] = str(where.parent / body["source"])
+                place = body["source"]
+                settings["source"] = place if "://" in place else str(where.parent / place)
             continue
         for key, value in body.items():
             if key not in _SECTIONS[section]:
@@ -486,6 +520,28 @@ def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
             is_place = (section == "files" or key in ("folder", "journal")) and isinstance(value, str)
             settings[key] = str(where.parent / value) if is_place and "://" not in value else value
     return settings
+
+
+def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) -> TransactionLog:
+    """What a stranger's reader reads; what it raises is told with its name."""
+    try:
+        log = read(source, **options)
+    except TypeError as error:  # its own, not one of its arguments
+        raise PluginError(
+            f"the reader {who}: TypeError: {error}",
+            rule="read(source, **options) gives a TransactionLog",
+            remedy="mend the reader",
+        ) from error
+    except Exception as error:
+        error.add_note(f"while the reader {who} was at work")
+        raise
+    if not isinstance(log, TransactionLog):
+        raise PluginError(
+            f"the reader {who} answered with a {type(log).__name__}",
+            rule="read(source, **options) gives a TransactionLog",
+            remedy="mend the reader: it may end with retention.read_transactions(...)",
+        )
+    return log
 
 
 def _customers(given: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import gzip
 import numpy as np
 import pytest
 
-from retention.proof.personalise import personalise, policy_value, uplift_curve, uplift_scores
+from retention.proof import personalise, policy_value, uplift_curve, uplift_scores
 
 KNOWN = ("recency", "history_segment", "history", "mens", "womens", "zip_code", "newbie", "channel")
 TEXT = ("history_segment", "zip_code", "channel", "segment")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from retention.errors import ColumnError, ConfigError, ModelError, RetentionError, UnknownNameError
-from retention.proof.personalise import personalise, policy_value, uplift_curve, uplift_scores
+from retention.proof import personalise, policy_value, uplift_curve, uplift_scores
 
 
 def shop(seed, n=3000, *, lift=1.0, cost=0.0):

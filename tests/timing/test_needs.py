@@ -488,27 +488,27 @@ def test_planted_needs_beat_popularity_and_the_calendar_and_luck_does_not():
 
 
 @pytest.mark.slow
-def test_over_fifty_worlds_needs_are_found_where_planted_and_nowhere_else():
-    """Ahead of popularity at one named: in 48 of 50 planted worlds at least (the gain is some four errors wide).
+def test_over_many_worlds_needs_are_found_where_planted_and_nowhere_else():
+    """Ahead of popularity at one named: in 24 of 25 planted worlds at least (the gain is some four errors wide).
 
-    Luck and mixed-up categories: 95 % bounds on both sides leave 1.25 of 50 false claims by chance; 3 or more would
-    come 13 times in 100, the seeds are fixed. Reminders: more inside the planted windows than on a calendar day in 48
-    of 50; with one clock for all, wrong on purpose, the gain all but goes.
+    Luck and mixed-up categories: 95 % bounds on both sides leave 0.6 of 25 false claims by chance; 3 or more would
+    come twice in 100, the seeds are fixed. Reminders: more inside the planted windows than on a calendar day in 24
+    of 25; with one clock for all, wrong on purpose, the gain all but goes.
     """
-    judged = [_judge(seed) for seed in range(50)]
+    judged = [_judge(seed) for seed in range(25)]
     for top in (1, 3):
         claims = [[_against_popularity(one[k], top) for one in judged].count("ahead") for k in range(3)]
-        assert claims[0] >= (48 if top == 1 else 25)
+        assert claims[0] >= (24 if top == 1 else 12)
         assert claims[1] <= 2
         assert claims[2] <= 2
     timed, fixed = ([one[3][k] for one in judged] for k in (0, 1))
-    assert sum(a.mean() > b.mean() for a, b in zip(timed, fixed, strict=True)) >= 48
+    assert sum(a.mean() > b.mean() for a, b in zip(timed, fixed, strict=True)) >= 24
     right, calendar = np.concatenate(timed).mean(), np.concatenate(fixed).mean()
     wrong = np.concatenate([one[4] for one in judged]).mean()
     assert right > calendar + 0.2
     assert right > wrong + 0.1
     backtested = [one[0].reminders for one in judged]
-    assert sum(r.verdict[1] == "ahead" for r in backtested) >= 45
+    assert sum(r.verdict[1] == "ahead" for r in backtested) >= 22
     assert not any(r.verdict[1] == "behind" for r in backtested)
 
 

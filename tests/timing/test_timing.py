@@ -96,7 +96,7 @@ def test_the_regular_buyer_is_overdue_before_the_irregular_one():
 
     def first_overdue(gaps: list[float]) -> float:
         base = base_of([gaps] * len(days), days.tolist())
-        return float(days[anticipate(base, rhythm=rhythm)["overdue"]][0])
+        return float(days[anticipate(base, clock=rhythm)["overdue"]][0])
 
     assert first_overdue(regular) < first_overdue(irregular)
 
@@ -139,9 +139,9 @@ def test_an_outlook_is_in_order_for_any_base(rows):
 def test_one_customer_alone_and_in_a_crowd_gets_the_same_clock():
     base = base_of([[7.0, 9.0], [30.0, 31.0, 29.0], []], [20.0, 15.0, 100.0])
     rhythm = Rhythm.fit(base)
-    together = anticipate(base, rhythm=rhythm)
+    together = anticipate(base, clock=rhythm)
     for i in range(len(base)):
-        assert anticipate(base[i : i + 1], rhythm=rhythm).equals(together[i : i + 1])
+        assert anticipate(base[i : i + 1], clock=rhythm).equals(together[i : i + 1])
 
 
 def test_the_leak_is_the_sum_over_the_names_it_lists_and_a_touch_takes_a_name_off():
@@ -165,7 +165,7 @@ def test_the_due_date_of_who_is_long_overdue_is_the_median_given_her_silence():
     silence, day = 400.0, dt.date(2011, 12, 1)
     base = base_of([gaps], [silence])
     base = attrs.evolve(base, last_at=np.array([day - dt.timedelta(days=int(silence))], dtype="datetime64[D]"))
-    when = anticipate(base, rhythm=rhythm)
+    when = anticipate(base, clock=rhythm)
     assert 0 < when["silence_probability"][0] < 1e-17
     due = float((when["next_due_at"] - base.last_at)[0].astype(int))
     assert silence < due < 500
@@ -176,9 +176,9 @@ def test_the_due_date_of_who_is_long_overdue_is_the_median_given_her_silence():
 def test_what_she_brings_a_day_is_her_margin_over_her_days_and_one_gap():
     base = base_of([[10.0, 10.0], []], [5.0, 40.0], margin=90.0)
     rhythm = Rhythm(m0=2.0, kappa0=1.0, nu0=4.0, s0_squared=0.05, a=0.5, b=4.0, typical_gap_days=10.0)
-    assert anticipate(base, rhythm=rhythm)["margin_per_day"] == pytest.approx([90 / 30, 90 / 50])
+    assert anticipate(base, clock=rhythm)["margin_per_day"] == pytest.approx([90 / 30, 90 / 50])
     losing = base_of([[10.0, 10.0]], [5.0], margin=-90.0)
-    assert anticipate(losing, rhythm=rhythm)["margin_per_day"].tolist() == [0.0]
+    assert anticipate(losing, clock=rhythm)["margin_per_day"].tolist() == [0.0]
 
 
 def test_histories_without_gaps_have_no_clock_and_are_refused():

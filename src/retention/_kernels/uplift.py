@@ -9,18 +9,14 @@ cross-fitting Chernozhukov et al. 2018). A policy's value is the mean of the sco
 of ``a`` against ``b`` on the customers like her the regression of :math:`\Gamma_a - \Gamma_b` on what is known of her.
 
 **Learner.** Ridges with an unpenalised mean. Guesses: one penalty, coefficients N(0, sigma^2 / alpha). Effects: a
-penalty for each feature, so that the many on which the effect does not depend cost little (:func:`grouped_ridge`). Both
+penalty for each feature, so that the many on which the effect does not depend cost little (``grouped_ridge``). Both
 by the marginal likelihood, so nothing is searched for on held-out rows.
 
 **Shrinkage.** :func:`calibration` regresses scores on effects foretold by models that did not see them (the best linear
 predictor of Chernozhukov, Demirer, Duflo and Fernandez-Val 2018): the slope says which share of the foretold
 differences between customers is real.
 
-**Intervals.** The mean of n skewed values by Hall's cubic transformation (Hall 1992, J. R. Statist. Soc. B 54,
-221-228), monotone and so with an inverse in closed form.
-
-Digits: moments are sums over rows of columns that the caller has centred and scaled; the ridge solves in their
-eigenvectors. No step of :func:`mean_interval` loses more than the rounding of ``values - mean``.
+Digits: all but the learner is sums and means of columns that the caller has centred and scaled.
 """
 
 import math
@@ -29,33 +25,23 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, ndtri
+from scipy.special import chdtri
+
+from retention._kernels.ridges import Moments, added, fold_of, grouped_ridge, guesses, moments, ridge
 
 __all__ = [
     "Calibration",
     "CrossFitted",
-    "Curve",
-    "Estimate",
-    "Moments",
     "Rule",
     "Trial",
     "calibration",
     "cross_fit",
     "cross_fit_effects",
-    "fold_of",
-    "foretold",
-    "grouped_ridge",
-    "guesses",
     "learn",
-    "mean_interval",
-    "moments",
     "on_money",
     "out_of_fold_scores",
     "price_within",
-    "qini",
-    "ridge",
     "scores",
-    "skew_quantile",
 ]
 
 Floats = NDArray[np.float64]
@@ -63,194 +49,8 @@ Ints = NDArray[np.intp]
 Effect = Callable[[Floats, Floats], Floats]
 Learner = Callable[[Floats, Floats], Callable[[Floats], Floats]]
 
-# The penalties of a ridge, as multiples of the number of rows: what is finer or coarser changes no guess.
-_PENALTIES = np.logspace(-5.0, 1.0, 31)
-# The least and the largest penalty of a group of features: a ranking wants the little that a useless one may tell.
-_WEAK, _STRONG = 1e-5, 10.0
-_STEPS = 20
-
 # How far what a caused unit of a proxy is worth may lie from what a seen one goes with: one sd, as a share.
 _INDEX_SPREAD = 0.5
-
-
-class Estimate(NamedTuple):
-    """A mean, its standard error, and the ends of its interval."""
-
-    value: float
-    error: float
-    low: float
-    high: float
-
-
-def skew_quantile(z: float, skewness: float, n: int) -> float:
-    r"""The ``t`` at which Hall's transformation of a studentised mean of ``n`` values is ``z``.
-
-    .. math:: g(t) = t + \tfrac13 a t^2 + \tfrac1{27} a^2 t^3 + \tfrac16 a, \qquad a = \gamma / \sqrt n,
-        \qquad g^{-1}(z) = \frac3a \Bigl[\bigl(1 + a z - a^2 / 6\bigr)^{1/3} - 1\Bigr]
-
-    For ``a`` near 0 the root is expanded to keep its digits: ``expm1(log1p(u) / 3)`` does.
-    """
-    a = skewness / math.sqrt(n)
-    if a == 0.0:
-        return z
-    u = a * z - a * a / 6
-    if u > -0.5:
-        return 3 / a * math.expm1(math.log1p(u) / 3)
-    return 3 / a * (math.copysign(abs(1 + u) ** (1 / 3), 1 + u) - 1)
-
-
-def mean_interval(values: Floats, level: float, weight: Floats | None = None) -> Estimate:
-    """The mean of independent values with its standard error and Hall's skew-corrected interval, level in (0, 1).
-
-    With ``weight`` the ratio of means ``sum(w v) / sum(w)`` (Hájek), by its linearisation ``w (v - ratio) / mean(w)``.
-    Without spread all ends are the mean.
-    """
-    n = len(values)
-    if weight is None:
-        value = float(values.mean())
-        rest = values - value
-    else:
-        size = float(weight.mean())
-        value = float(np.einsum("n,n->", weight, values)) / n / size
-        rest = weight * (values - value) / size
-    variance = float(np.einsum("n,n->", rest, rest)) / n
-    scale = float(np.max(np.abs(rest), initial=0.0))
-    if n < 2 or variance <= (1e-14 * max(scale, abs(value))) ** 2:
-        return Estimate(value, 0.0, value, value)
-    skewness = float(np.einsum("n,n,n->", rest, rest, rest)) / n / variance**1.5
-    error = math.sqrt(variance / (n - 1))
-    z = float(ndtri((1 + level) / 2))
-    return Estimate(
-        value,
-        error,
-        value - error * skew_quantile(z, skewness, n),
-        value - error * skew_quantile(-z, skewness, n),
-    )
-
-
-def fold_of(codes: Ints, folds: int, rng: np.random.Generator) -> Ints:
-    """A fold for every row, the folds of every arm as equal in size as can be."""
-    out = np.empty(len(codes), dtype=np.intp)
-    start = 0
-    for code in range(int(codes.max(initial=-1)) + 1):
-        rows = rng.permutation(np.flatnonzero(codes == code))
-        # The arms go on where the one before ended, so that the folds as wholes are of equal size as well.
-        out[rows] = (start + np.arange(len(rows))) % folds
-        start += len(rows)
-    return out
-
-
-class Moments(NamedTuple):
-    """Sums over rows that a ridge needs: of x x', x y', y^2, x, y, and 1; several targets y at once."""
-
-    gram: Floats
-    cross: Floats
-    squares: Floats
-    x: Floats
-    y: Floats
-    n: float
-
-    def plus(self, other: "Moments") -> "Moments":
-        """Of both sets of rows."""
-        return self._with(other, 1.0)
-
-    def minus(self, other: "Moments") -> "Moments":
-        """Of the rows that the other lacks."""
-        return self._with(other, -1.0)
-
-    def _with(self, other: "Moments", sign: float) -> "Moments":
-        return Moments(
-            self.gram + sign * other.gram,
-            self.cross + sign * other.cross,
-            self.squares + sign * other.squares,
-            self.x + sign * other.x,
-            self.y + sign * other.y,
-            self.n + sign * other.n,
-        )
-
-
-def moments(x: Floats, y: Floats) -> Moments:
-    """Of features ``x`` (p, n) and targets ``y`` (targets, n)."""
-    return Moments(
-        np.einsum("in,jn->ij", x, x),
-        np.einsum("in,tn->it", x, y),
-        np.einsum("tn,tn->t", y, y),
-        x.sum(axis=1),
-        y.sum(axis=1),
-        float(x.shape[1]),
-    )
-
-
-def ridge(sums: Moments) -> Floats:
-    """Mean and coefficients, shape (1 + p, targets), at the penalty that the marginal likelihood likes best.
-
-    With ``C = X'X`` about the means, ``l_j, v_j`` its eigenpairs, ``u = V'X'y``: up to a constant
-
-        log p(y | alpha) = -((n - 1) ln(y'y - sum u_j^2 / (l_j + alpha)) + sum ln(1 + l_j / alpha)) / 2,
-
-    sigma^2 profiled out (Tipping and Bishop's evidence; MacKay 1992). A target that does not vary has its mean alone.
-    """
-    n = sums.n
-    mean_x, mean_y, centred, cross, squares = _centred(sums)
-    length, axes = np.linalg.eigh(centred)
-    length = np.maximum(length, 0.0)
-    u = np.einsum("ij,it->jt", axes, cross)
-    alpha = n * _PENALTIES
-    fitted = np.einsum("jt,ja->ta", u**2, 1 / (length[:, None] + alpha))
-    left = np.maximum(squares[:, None] - fitted, 1e-12 * squares[:, None])
-    spread = np.log1p(length[:, None] / alpha).sum(axis=0)
-    best = alpha[np.argmin((n - 1) * np.log(left / squares[:, None]) + spread, axis=1)]
-    slopes = np.einsum("ij,jt->it", axes, u / (length[:, None] + best))
-    return np.concatenate([(mean_y - np.einsum("i,it->t", mean_x, slopes))[None], slopes])
-
-
-def grouped_ridge(sums: Moments, groups: Ints) -> Floats:
-    """Mean and coefficients, shape (1 + p, targets), with a penalty for each group of features.
-
-    Coefficients of group g are N(0, sigma^2 / alpha_g), and the alphas a stationary point of the marginal likelihood:
-    with ``S = (C + diag(alpha))^-1``, ``b = S X'y`` and the group's share of directions that the data decide,
-    ``gamma_g = sum (1 - alpha_g S_ii)``, MacKay's (1992, Neural Computation 4, 415-447) step is
-
-        alpha_g = sigma^2 gamma_g / sum b_i^2,        sigma^2 = (y'y - b'X'y) / (n - 1),
-
-    from the number of rows for all, at most twenty times, kept within [1e-5, 10] times the number of rows. What the
-    target does not depend on goes to the upper end: automatic relevance determination.
-    """
-    n = sums.n
-    mean_x, mean_y, centred, cross, squares = _centred(sums)
-    slopes = np.empty_like(cross)
-    for t in range(len(squares)):
-        c = cross[:, t]
-        alpha = np.full(int(groups.max()) + 1, n)
-        for _ in range(_STEPS):
-            inverse = np.linalg.inv(centred + np.diag(alpha[groups]))
-            b = np.einsum("ij,j->i", inverse, c)
-            noise = max(float(squares[t] - np.einsum("i,i->", b, c)), 1e-12 * squares[t]) / max(n - 1, 1.0)
-            decided = np.bincount(groups, 1 - alpha[groups] * np.diag(inverse))
-            energy = np.bincount(groups, b * b)
-            fresh = np.where(energy > 0, noise * decided / np.where(energy > 0, energy, 1.0), np.inf)
-            fresh = np.clip(fresh, _WEAK * n, _STRONG * n)
-            settled = bool(np.all(np.abs(np.log(fresh / alpha)) < 0.01))
-            alpha = fresh
-            if settled:
-                break
-        slopes[:, t] = np.linalg.solve(centred + np.diag(alpha[groups]), c)
-    return np.concatenate([(mean_y - np.einsum("i,it->t", mean_x, slopes))[None], slopes])
-
-
-def _centred(sums: Moments) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Means, and sums about them; of a target that does not vary nothing is left but its mean."""
-    n = max(sums.n, 1.0)
-    mean_x, mean_y = sums.x / n, sums.y / n
-    squares = sums.squares - n * mean_y**2
-    varies = squares > 1e-12 * sums.squares
-    return (
-        mean_x,
-        mean_y,
-        sums.gram - n * np.einsum("i,j->ij", mean_x, mean_x),
-        np.where(varies, sums.cross - n * np.einsum("i,t->it", mean_x, mean_y), 0.0),
-        np.where(varies, squares, 1.0),
-    )
 
 
 def scores(outcome: Floats, codes: Ints, chance: Floats, guess: Floats) -> Floats:
@@ -289,53 +89,6 @@ def calibration(score: Floats, foretold: Floats) -> Calibration:
     if slope <= error:
         return Calibration(slope, error, 0.0)
     return Calibration(slope, error, min(1.0, slope * (1 - (error / slope) ** 2)))
-
-
-class Curve(NamedTuple):
-    """Share contacted, incremental outcome per treated customer at that share, area above the diagonal, its error."""
-
-    share: Floats
-    gain: Floats
-    area: float
-    error: float
-
-
-def qini(score: Floats, treated: NDArray[np.bool_], outcome: Floats) -> Curve:
-    r"""Radcliffe's Qini curve and the area between it and the diagonal, per treated customer.
-
-    Customers go from the highest score down; after the first k of them
-
-    .. math:: Q(k) = \Bigl(Y_1(k) - Y_0(k) \frac{N_1(k)}{N_0(k)}\Bigr) \Big/ N_1
-
-    with N the customers and Y the outcomes of treated (1) and control (0) among them (Radcliffe 2007, Direct Marketing
-    Analytics Journal 1, 14-21). Equal scores come in together, along a straight line.
-
-    The error is that of the U-statistic ``mean(psi_i (F(s_i) - 1/2))`` to which the area is equal in large samples:
-    ``psi`` the score of the effect about the arms' means, ``F`` the rank from below. It holds for scores made without
-    the outcomes that they rank.
-    """
-    n = len(score)
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order]) != 0), n - 1)
-    t, y = treated[order], outcome[order]
-    n1, n0 = np.cumsum(t)[ends].astype(np.float64), np.cumsum(~t)[ends].astype(np.float64)
-    y1, y0 = np.cumsum(np.where(t, y, 0.0))[ends], np.cumsum(np.where(t, 0.0, y))[ends]
-    whole1, whole0 = n1[-1], n0[-1]
-    # While nobody of the control has come yet there is nothing to subtract.
-    ratio = np.divide(n1, n0, out=np.zeros_like(n1), where=n0 > 0)
-    share = np.concatenate([[0.0], (ends + 1.0) / n])
-    gain = np.concatenate([[0.0], (y1 - y0 * ratio) / whole1])
-    area = float(np.einsum("k,k->", np.diff(share), (gain[1:] + gain[:-1]) / 2)) - float(gain[-1]) / 2
-
-    chance = whole1 / n
-    mean1, mean0 = y1[-1] / whole1, y0[-1] / whole0
-    psi = mean1 - mean0 + np.where(t, (y - mean1) / chance, -(y - mean0) / (1 - chance))
-    group = np.repeat(np.arange(len(ends)), np.diff(np.append(-1, ends)))
-    below = 1 - (share[:-1] + share[1:])[group] / 2
-    sums = np.concatenate([[0.0], np.cumsum(psi)[ends]]) / n
-    above = (sums[:-1] + sums[1:])[group] / 2
-    influence = psi * (below - 0.5) + above
-    return Curve(share, gain, area, float(influence.std() / math.sqrt(n)))
 
 
 class Trial(NamedTuple):
@@ -420,18 +173,10 @@ def _foreign(predict: Callable[[Floats], Floats]) -> Effect:
     return effect
 
 
-def guesses(coefficients: Floats, features: Floats) -> Floats:
-    """What linear rules foretell, shape (targets, n)."""
-    return np.asarray(coefficients[0][:, None] + np.einsum("it,in->tn", coefficients[1:], features))
-
-
-def out_of_fold_scores(
-    trial: Trial, fold: Ints, targets: Floats, *, guess_only: bool = False
-) -> tuple[Floats, Floats, list[Moments]]:
+def out_of_fold_scores(trial: Trial, fold: Ints, targets: Floats) -> tuple[Floats, Floats, list[Moments]]:
     """Scores of every arm for every target (targets, arms, n), each guess made without the row's own fold.
 
-    With ``guess_only`` the guesses stand in their place. With them the coefficients of the guesses made of all rows,
-    (1 + p, targets, arms), and the moments by fold.
+    With them the coefficients of the guesses made of all rows, (1 + p, targets, arms), and the moments by fold.
     """
     arms, folds = len(trial.chance), int(fold.max()) + 1
     cells = [
@@ -442,23 +187,15 @@ def out_of_fold_scores(
         ]
         for f in range(folds)
     ]
-    whole = [_added([cells[f][a] for f in range(folds)]) for a in range(arms)]
+    whole = [added([cells[f][a] for f in range(folds)]) for a in range(arms)]
     out = np.empty((len(targets), arms, len(trial.codes)))
     for f in range(folds):
         at = np.flatnonzero(fold == f)
         known = [ridge(whole[a].minus(cells[f][a])) for a in range(arms)]
         for t, target in enumerate(targets):
             guess = guesses(np.stack([each[:, t] for each in known], axis=1), trial.features[:, at])
-            mine = trial.codes[at], trial.chance[:, at], guess
-            out[t][:, at] = guess if guess_only else scores(target[at], *mine)
-    return out, np.stack([ridge(each) for each in whole], axis=2), [_added(row) for row in cells]
-
-
-def _added(parts: list[Moments]) -> Moments:
-    out = parts[0]
-    for part in parts[1:]:
-        out = out.plus(part)
-    return out
+            out[t][:, at] = scores(target[at], trial.codes[at], trial.chance[:, at], guess)
+    return out, np.stack([ridge(each) for each in whole], axis=2), [added(row) for row in cells]
 
 
 def on_money(
@@ -560,7 +297,7 @@ def _fitted(
         x, z = trial.features[:, at], contrasts[:, at]
         cross, squares = np.einsum("in,tn->it", x, z), np.einsum("tn,tn->t", z, z)
         parts.append(part._replace(cross=cross, squares=squares, y=z.sum(axis=1)))
-    whole = _added(parts)
+    whole = added(parts)
     for f, part in enumerate(parts):
         at = fold == f
         foretold[:, at] = guesses(grouped_ridge(whole.minus(part), trial.groups), trial.features[:, at])
@@ -574,22 +311,6 @@ def _calibrated(score: Floats, foretold: Floats, fold: Ints) -> Calibration:
     return calibration(
         score - (np.bincount(fold, score) / size)[fold], foretold - (np.bincount(fold, foretold) / size)[fold]
     )
-
-
-def foretold(features: Floats, outcome: Floats, codes: Ints, fold: Ints) -> Floats:
-    """What ridges by arm that did not see a row's fold foretell for her in every arm: (arms, n)."""
-    flat = np.ones((int(codes.max()) + 1, len(codes)))
-    trial = Trial(
-        features,
-        np.zeros(len(features), dtype=np.intp),
-        features.T,
-        codes,
-        flat,
-        np.zeros(len(codes)),
-        np.zeros((len(flat), 1)),
-    )
-    guess, _, _ = out_of_fold_scores(trial, fold, outcome[None], guess_only=True)
-    return np.asarray(guess[0])
 
 
 class CrossFitted(NamedTuple):

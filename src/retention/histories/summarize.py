@@ -1,7 +1,7 @@
 """From the log to one row a customer."""
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from retention.frames.coded import Coded
 from retention.frames.table import Provenance
 from retention.histories.habits import Habits
 from retention.histories.history import Histories
+from retention.histories.pushdown import HistoryScan, summarize_scan
+from retention.records.scan import TransactionScan
 from retention.records.transactions import TransactionLog
 
 __all__ = ["summarize"]
@@ -23,9 +25,17 @@ _ONLY_RETURNS = "no purchase: only returns or cancelled orders"
 _LATER = "first line after the as-of date"
 
 
+@overload
 def summarize(
     log: TransactionLog, *, as_of: str | dt.date, by: Literal["day"] = "day", habits: bool = True
-) -> Histories:
+) -> Histories: ...
+@overload
+def summarize(
+    log: TransactionScan, *, as_of: str | dt.date, by: Literal["day"] = "day", habits: bool = True
+) -> HistoryScan: ...
+def summarize(
+    log: TransactionLog | TransactionScan, *, as_of: str | dt.date, by: Literal["day"] = "day", habits: bool = True
+) -> Histories | HistoryScan:
     """Every customer's history and habits on the evening of ``as_of``.
 
     A purchase day is a day with at least one line that is neither a return nor half of a cancelled order; two
@@ -36,14 +46,17 @@ def summarize(
     that margin). Lines after ``as_of`` are not looked at. Customers without a purchase have no history;
     they are counted in ``left_out``.
 
+    Of a scan the engine that holds the transactions makes the same summary, without habits; it begins when the result
+    is asked for (``.collect()``, ``.cells()``).
+
     Args:
-        log: the transaction log.
+        log: the transaction log, or a scan of transactions that stay where they are.
         as_of: the last day that is known; never read from the clock.
         by: what makes one purchase; only ``"day"``.
         habits: whether to work out each customer's habits as well.
 
     Returns:
-        Histories, one row a customer in order of her id.
+        Histories, one row a customer in order of her id; of a scan a HistoryScan.
 
     Example:
         >>> log = TransactionLog.from_arrays(
@@ -59,6 +72,8 @@ def summarize(
             rule="purchases are counted by calendar day",
             remedy="pass by='day'",
         )
+    if isinstance(log, TransactionScan):
+        return summarize_scan(log, as_of=day, squares=True)
     known = log.until(day)
     left_out = {_LATER: len(log.customers.labels) - len(known.customers.labels)}
     today = int(np.datetime64(day, "D").astype(np.int64))

@@ -293,6 +293,8 @@ def _fault(proposals: object, situation: Situation) -> str:
         return "an action that is no Action"
     if not (np.isfinite(proposals.gain).all() and np.isfinite(proposals.gain_sd).all()):
         return "a gain that is not a finite number"
+    if (proposals.gain_sd < 0).any():
+        return "a standard deviation below zero"
     if not ((proposals.opens >= np.datetime64(situation.as_of, "D")) & (proposals.closes >= proposals.opens)).all():
         return "a window that is unknown, past, or closes before it opens"
     if not np.isin(proposals.evidence, ("assumption", "measured")).all():

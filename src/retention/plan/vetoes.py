@@ -1,6 +1,10 @@
 """The gate: every policy reviews every proposal, every veto is written down, and a broken policy stops everything."""
 
-from collections.abc import Sequence
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -63,6 +67,13 @@ def gate(
     Policies run in the order of their names and each sees all proposals. One that raises, or answers with anything
     but a boolean and a text for each proposal, refuses everything it was asked about (it fails closed). Where two
     policies leave no common time of day, both are on file as the reason.
+
+    A policy may state how long it takes at most, ``limit_seconds`` (None or no such attribute: no limit). If it takes
+    longer it refuses everything too, however it would have answered: a guard that asks a server may wait for ever, and
+    the night goes on. It then runs in a thread of its own, which cannot be stopped from outside: it lives on until it
+    comes back or the process ends, and native code that holds the interpreter's lock is only found to be late once it
+    lets go. This is the one place where a clock is read: with a limit the same night may come out otherwise on a slower
+    machine, but never with a contact more.
     """
     n = len(proposals)
     allowed = np.ones(n, dtype=bool)
@@ -86,8 +97,9 @@ def gate(
                 )
             )
 
+    sealed = attrs.evolve(situation, causes=_sealed(situation.causes), attributes=_sealed(situation.attributes))
     for name, policy in _by_name(policies):
-        review, note = _ask(name, policy, proposals, situation)
+        review, note = _ask(name, policy, proposals, sealed)
         notes += [note] if note else []
         allowed &= review.allowed
         refuse(~review.allowed, name, review.reason)
@@ -129,9 +141,17 @@ def _by_name(policies: Sequence[ContactPolicy]) -> list[tuple[str, ContactPolicy
     return sorted(named.items())
 
 
+def _sealed(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, which nobody can write to: what one policy sees no other has changed. (Tables are sealed anyway.)"""
+    return MappingProxyType({
+        name: MappingProxyType(dict(value)) if isinstance(value, Mapping) else value for name, value in given.items()
+    })  # fmt: skip
+
+
 def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situation) -> tuple[Review, str]:
     try:
-        fault, review = _read(policy.review(proposals, situation), len(proposals))
+        fault, answer = _within_limit(policy, lambda: policy.review(proposals, situation))
+        fault, review = (fault, None) if fault else _read(answer, len(proposals))
     except Exception as error:
         # The text of a stranger's exception may hold personal data: only its kind is told.
         fault, review = f"raised {type(error).__name__}", None
@@ -143,6 +163,36 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
         unexplained = f"the policy {name!r} refused and gave no reason"
         review = attrs.evolve(review, reason=np.where(silent, unexplained, review.reason))
     return review, ""
+
+
+def _within_limit(policy: ContactPolicy, ask: Callable[[], Any]) -> tuple[str, Any]:
+    """What is wrong with the time it took (blank for nothing), and the answer; raises what the policy raises."""
+    limit = getattr(policy, "limit_seconds", None)
+    if limit is None:
+        return "", ask()
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= threading.TIMEOUT_MAX:
+        return f"states a limit of time of {limit!r}, which is no number of seconds above 0", None
+    given: list[Any] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            given.append(context.run(ask))
+        except BaseException as error:  # leaving the interpreter too: here it would only end this thread
+            failed.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=work, name=f"policy {getattr(policy, 'name', '')}", daemon=True)
+    begin = time.monotonic()
+    thread.start()
+    thread.join(limit)
+    if time.monotonic() - begin > limit or thread.is_alive():
+        return f"took longer than its limit of {limit:g} seconds", None
+    if failed:
+        if isinstance(failed[0], Exception):
+            raise failed[0]
+        return f"raised {type(failed[0]).__name__}", None
+    return "", given[0]
 
 
 def _read(answer: object, n: int) -> tuple[str, Review | None]:

@@ -5,11 +5,42 @@ in the entry-point group ``retention``. Names choose, order never does: installi
 its name is chosen.
 """
 
-from retention.plugins.contribution import KINDS, Contribution, Failure
+from retention.plugins.contribution import KINDS, Contribution
+from retention.plugins.functions import (
+    KnownCustomer,
+    Proposal,
+    contact_policy,
+    gives,
+    outreach_strategy,
+    tiering_rule,
+    value_model,
+)
 from retention.plugins.hooks import hookimpl
-from retention.plugins.registry import Registry, open_registry
+from retention.plugins.listing import PluginInfo, PluginList
+from retention.plugins.registry import Registry
+from retention.plugins.session import info, on_board, open_registry, show, using
 
-__all__ = ["API", "KINDS", "Contribution", "Failure", "Registry", "hookimpl", "open_registry"]
+__all__ = [
+    "API",
+    "KINDS",
+    "Contribution",
+    "KnownCustomer",
+    "PluginInfo",
+    "PluginList",
+    "Proposal",
+    "Registry",
+    "contact_policy",
+    "gives",
+    "hookimpl",
+    "info",
+    "on_board",
+    "open_registry",
+    "outreach_strategy",
+    "show",
+    "tiering_rule",
+    "using",
+    "value_model",
+]
 
 API = 1
 """Grows only when a contract changes; for messages, not for plugins to branch on."""

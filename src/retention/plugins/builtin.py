@@ -1,93 +1,154 @@
-"""Our own stages, registered like anyone's."""
+"""Our own stages, registered like anyone's by where they are: none is imported until its name is chosen."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
-from retention.plugins.contribution import Contribution
+from attrs import field, frozen
+
+from retention.plugins.contribution import Contribution, Imported
 from retention.plugins.hooks import hookimpl
 
 __all__: list[str] = []
 
 
+_PURCHASES = (
+    ("bg-nbd", "BGNBD", "BG/NBD: a repeat purchase may be the last (Fader, Hardie and Lee 2005)"),
+    ("mbg-nbd", "MBGNBD", "MBG/NBD: so may the first (Batislam, Denizel and Filiztekin 2007)"),
+    ("pareto-nbd", "ParetoNBD", "Pareto/NBD: she may leave at any moment (Schmittlein, Morrison and Colombo 1987)"),
+    ("ggompertz-nbd", "GGompertzNBD", "gamma-Gompertz/NBD: the hazard of leaving grows (Bemmaor and Glady 2012)"),
+    ("bg-cnbd-k", "BGCNBD", "BG/CNBD-k: regular purchases (Reutterer, Platzer and Schroeder 2021)"),
+    ("mbg-cnbd-k", "MBGCNBD", "MBG/CNBD-k: regular purchases, and the first may be the last"),
+    ("pareto-ggg", "ParetoGGG", "Pareto/GGG: everyone as regular as she is (Platzer and Reutterer 2016)"),
+    ("nbd", "NBD", "NBD: nobody leaves (Ehrenberg 1959)"),
+    ("bg-bb", "BGBB", "BG/BB: an occasion a period (Fader, Hardie and Shang 2010)"),
+)
+_STRATEGIES = (
+    ("check-in-overdue", "CheckIn", "check in with the overdue valuable", True),
+    ("next-connection", "NextConnection", "be there before she looks around", True),
+    ("next-tier-within-reach", "NextTier", "ask those near the next tier", True),
+    ("thank-the-quiet-best", "ThankQuietBest", "thank the quiet best", True),
+    ("handover", "Handover", "hand over whom nobody can keep", True),
+    ("win-back", "WinBack", "win back whom the base has lost", False),
+)
+_POLICIES = (
+    ("consent", "ConsentPolicy", "no consent on file, no contact", True),
+    ("do-not-contact", "DoNotContact", "never those who asked not to be", True),
+    ("deceased", "Deceased", "no contact of any kind with who has died", True),
+    ("uncontrollable-cause", "UncontrollableCause", "a handover, no save money, for who cannot be kept", True),
+    ("open-complaint", "OpenComplaint", "nothing while a complaint is open", True),
+    ("frequency-cap", "FrequencyCap", "at most so many contacts in a rolling window", True),
+    ("minimum-gap", "MinimumGap", "at least so many days between contacts", True),
+    ("quiet-hours", "QuietHours", "not at night, on Sundays, on holidays: by her clock", False),
+    ("gives-before-ask", "GivesBeforeAsk", "two gives come before an ask", False),
+    ("saturation", "Saturation", "as many contacts as she answers to", False),
+)
+
+
+@frozen
+class Receipts:
+    """Invoice lines from a file or a frame, by ``rt.read_transactions``."""
+
+    name: str = field(default="receipts", init=False)
+
+    @property
+    def read(self) -> Callable[..., Any]:
+        """``read_transactions`` as it is."""
+        from retention.records import read_transactions
+
+        return read_transactions
+
+
+def _clock(recipe: Callable[..., Any], **options: Any) -> Any:
+    from retention.timing import PurchaseClock
+
+    return PurchaseClock(recipe(**options))
+
+
+def _offers(**told: Any) -> Any:
+    from retention.plan import read_offers
+
+    return read_offers(told)
+
+
+@hookimpl
+def retention_readers() -> Iterable[Contribution]:
+    """The reader of this library."""
+    yield Contribution(name="receipts", summary="invoice lines from a file or a frame, by columns", make=Receipts)
+
+
 @hookimpl
 def retention_value_models() -> Iterable[Contribution]:
-    """The purchase models of this library."""
-    from retention import value
-
-    for make, summary in (
-        (value.BGNBD, "BG/NBD: a repeat purchase may be the last (Fader, Hardie and Lee 2005)"),
-        (value.MBGNBD, "MBG/NBD: so may the first (Batislam, Denizel and Filiztekin 2007)"),
-        (value.ParetoNBD, "Pareto/NBD: she may leave at any moment (Schmittlein, Morrison and Colombo 1987)"),
-        (value.GGompertzNBD, "gamma-Gompertz/NBD: the hazard of leaving grows (Bemmaor and Glady 2012)"),
-        (value.BGCNBD, "BG/CNBD-k: regular purchases (Reutterer, Platzer and Schroeder 2021)"),
-        (value.MBGCNBD, "MBG/CNBD-k: regular purchases, and the first may be the last"),
-        (value.ParetoGGG, "Pareto/GGG: everyone as regular as she is (Platzer and Reutterer 2016)"),
-        (value.NBD, "NBD: nobody leaves (Ehrenberg 1959)"),
-        (value.BGBB, "BG/BB: an occasion a period (Fader, Hardie and Shang 2010)"),
-    ):
-        yield Contribution(name=make.NAME, summary=summary, make=make)
+    """The purchase models of this library, and the choice among them; and those of well-kept libraries."""
+    for name, model, summary in _PURCHASES:
+        yield Contribution(name=name, summary=summary, make=f"retention.value:{model}")
     yield Contribution(
-        name="auto", summary="whichever of four predicts this base's customers best, and why", make=value.AutoModel
+        name="auto",
+        summary="whichever of four predicts this base's customers best, and why",
+        make="retention.value:AutoModel",
+    )
+    for name, model, summary in (
+        ("sklearn", "SklearnModel", "any regressor of scikit-learn, learned from the log"),
+        ("pymc-marketing", "PyMCModel", "a model of pymc-marketing, fitted there"),
+    ):
+        yield Contribution(name=name, summary=summary, make=f"retention.guests:{model}", default=False)
+
+
+@hookimpl
+def retention_timings() -> Iterable[Contribution]:
+    """The clocks of this library: the log-t renewal, and every purchase model."""
+    yield Contribution(
+        name="log-t", summary="log-t renewal: each customer's own gaps, pauses, a cycle", make="retention.timing:LogT"
+    )
+    for name, model, summary in _PURCHASES:
+        yield Contribution(name=name, summary=summary, make=partial(_clock, Imported(f"retention.value:{model}")))
+    yield Contribution(
+        name="lifelines",
+        summary="any fitter of lifelines, learned from the gaps in the log",
+        make="retention.guests:LifelinesClock",
+        default=False,
     )
 
 
 @hookimpl
 def retention_tiering_rules() -> Iterable[Contribution]:
-    """The tiering rules of this library."""
-    from retention.tiers import MarginBands
-
-    yield Contribution(name="margin-bands", summary="bands on expected margin", make=MarginBands)
+    """The tiering rule of this library."""
+    yield Contribution(name="margin-bands", summary="bands on expected margin", make="retention.tiers:MarginBands")
 
 
 @hookimpl
 def retention_outreach_strategies() -> Iterable[Contribution]:
     """The strategies of this library."""
-    from retention.plan import CheckIn, Handover, NextConnection, NextTier, ThankQuietBest, WinBack, read_offers
-
-    yield Contribution(name="check-in-overdue", summary="check in with the overdue valuable", make=CheckIn)
-    yield Contribution(name="next-connection", summary="be there before she looks around", make=NextConnection)
-    yield Contribution(name="next-tier-within-reach", summary="ask those near the next tier", make=NextTier)
-    yield Contribution(name="thank-the-quiet-best", summary="thank the quiet best", make=ThankQuietBest)
-    yield Contribution(name="handover", summary="hand over whom nobody can keep", make=Handover)
-    yield Contribution(name="win-back", summary="win back whom the base has lost", make=WinBack, default=False)
-    yield Contribution(
-        name="offers", summary="offers written as data", make=lambda **told: read_offers(told), default=False
-    )
+    for name, strategy, summary, default in _STRATEGIES:
+        yield Contribution(name=name, summary=summary, make=f"retention.plan:{strategy}", default=default)
+    yield Contribution(name="offers", summary="offers written as data", make=_offers, default=False)
 
 
 @hookimpl
 def retention_contact_policies() -> Iterable[Contribution]:
     """The contact policies of this library."""
-    from retention.plan.policies import (
-        ConsentPolicy,
-        Deceased,
-        DoNotContact,
-        FrequencyCap,
-        GivesBeforeAsk,
-        MinimumGap,
-        OpenComplaint,
-        QuietHours,
-        Saturation,
-        UncontrollableCause,
+    for name, policy, summary, default in _POLICIES:
+        yield Contribution(name=name, summary=summary, make=f"retention.plan.policies:{policy}", default=default)
+
+
+@hookimpl
+def retention_estimators() -> Iterable[Contribution]:
+    """The estimators of this library."""
+    yield Contribution(
+        name="permutation",
+        summary="studentised shuffles: right for skewed spend, uses the past",
+        make="retention.proof.intervals:Permutation",
+    )
+    yield Contribution(
+        name="normal",
+        summary="Welch's normal interval: for comparison, wrong where few spend most",
+        make="retention.proof.welch:Normal",
     )
 
-    yield Contribution(name="consent", summary="no consent on file, no contact", make=ConsentPolicy)
-    yield Contribution(name="do-not-contact", summary="never those who asked not to be", make=DoNotContact)
-    yield Contribution(name="deceased", summary="no contact of any kind with who has died", make=Deceased)
+
+@hookimpl
+def retention_reports() -> Iterable[Contribution]:
+    """The report of this library."""
     yield Contribution(
-        name="uncontrollable-cause",
-        summary="a handover, no save money, for who cannot be kept",
-        make=UncontrollableCause,
+        name="html", summary="one self-contained page for the shop owner", make="retention.report.reports:HtmlPage"
     )
-    yield Contribution(name="open-complaint", summary="nothing while a complaint is open", make=OpenComplaint)
-    yield Contribution(name="frequency-cap", summary="at most so many contacts in a rolling window", make=FrequencyCap)
-    yield Contribution(name="minimum-gap", summary="at least so many days between contacts", make=MinimumGap)
-    yield Contribution(
-        name="quiet-hours",
-        summary="not at night, on Sundays, on holidays: by her clock",
-        make=QuietHours,
-        default=False,
-    )
-    yield Contribution(
-        name="gives-before-ask", summary="two gives come before an ask", make=GivesBeforeAsk, default=False
-    )
-    yield Contribution(name="saturation", summary="as many contacts as she answers to", make=Saturation, default=False)

@@ -1,233 +1,218 @@
-"""Who is on board: plugins loaded one by one, what each gives kept by name, what failed kept by name too."""
+"""Who is on board: what each plugin gives kept by name, and what failed kept by name too."""
 
-import importlib.metadata
-import os
+import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import pluggy
 from attrs import evolve, field, frozen
 
-from retention.errors import PluginError, RetentionWarning, UnknownNameError, nearest
-from retention.plugins.contribution import KINDS, Contribution, Failure
-from retention.plugins.hooks import PROJECT, Hooks
+from retention.errors import PluginError, PluginLoadError, RetentionError, RetentionWarning, UnknownNameError, nearest
+from retention.plugins.contribution import BUILTIN, KINDS, Contribution
+from retention.plugins.listing import PluginInfo, PluginList
+from retention.plugins.loading import Loaded, kinds_of
 
-__all__ = ["Registry", "open_registry"]
+__all__ = ["Registry"]
 
-_BUILTIN = "builtin"
+_log = logging.getLogger("retention.plugins")
+_warned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Registry:
-    """What the loaded plugins give, by kind and name. A value: tests open one with exactly the plugins they name."""
+    """What the plugins give, by kind and name. A value: tests open one with exactly the plugins they name.
 
+    Attributes:
+        plugins: all that were found: active, blocked and failed.
+        providers: by kind and name, the contributions of that name. Two of a name are kept: it is an error to use it.
+        host: policies and strategies that were given in code as they are; a program uses these without being told.
+        listeners: who is told of announcements: the plugin's name for messages, the plugin, its hooks by name.
+    """
+
+    plugins: PluginList
     providers: Mapping[str, Mapping[str, tuple[Contribution, ...]]]
-    failures: tuple[Failure, ...] = ()
-    plugins: tuple[str, ...] = ()
-    blocked: tuple[str, ...] = ()
     host: Mapping[str, tuple[Any, ...]] = field(factory=dict)
-    manager: pluggy.PluginManager
+    listeners: tuple[tuple[str, Any, Mapping[str, Callable[..., Any]]], ...] = ()
+
+    @classmethod
+    def of(cls, loaded: Iterable[Loaded], *, given: Iterable[Any] = ()) -> "Registry":
+        """The registry of these plugins; ``given`` are those that a host brought in code for its own use."""
+        everyone = tuple(loaded)
+        providers: dict[str, dict[str, tuple[Contribution, ...]]] = {kind: {} for kind in KINDS}
+        for one in everyone:
+            for kind, contributions in one.info.contributions.items():
+                for c in contributions:
+                    providers[kind][c.name] = (*providers[kind].get(c.name, ()), c)
+        own = {id(thing) for thing in given}
+        brought = [one.thing for one in everyone if one.info.status == "active" and id(one.thing) in own]
+        return cls(
+            plugins=PluginList(_contested(one.info, providers) for one in everyone),
+            providers=providers,
+            host={
+                kind: tuple(thing for thing in brought if kind in kinds_of(thing))
+                for kind in ("outreach_strategy", "contact_policy")
+            },
+            listeners=tuple((one.info.origin, one.thing, one.listeners) for one in everyone if one.listeners),
+        )
+
+    @property
+    def failures(self) -> tuple[PluginInfo, ...]:
+        """The plugins that could not be loaded."""
+        return tuple(p for p in self.plugins if p.status == "failed")
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The plugins that were left out, by name."""
+        return tuple(p.name for p in self.plugins if p.status == "blocked")
 
     def names(self, kind: str) -> tuple[str, ...]:
         """The names to choose from."""
-        return tuple(sorted(self.providers[kind]))
+        return tuple(sorted(self._of_kind(kind)))
+
+    def defaults(self, kind: str) -> tuple[Contribution, ...]:
+        """This library's own stages that are used where nothing is named: nobody can take their place by a name."""
+        own = (c for named in self.providers[kind].values() for c in named if c.source == BUILTIN and c.default)
+        return tuple(sorted(own, key=lambda c: c.name))
 
     def make(self, kind: str, name: str, /, **options: Any) -> Any:
         """The object of that name, built with these options."""
-        contribution = self.find(kind, name)
+        return self.build(kind, self.find(kind, name), **options)
+
+    def build(self, kind: str, contribution: Contribution, /, **options: Any) -> Any:
+        """The object of one contribution, built with these options, and found to be of its kind.
+
+        Raises:
+            PluginError: the maker does not know the options, fails, or makes something else.
+        """
+        told = f"{KINDS[kind].what} {contribution.name!r} from {contribution.origin}"
+        _log.debug("%s: made with options %s", told, sorted(options))
         try:
             made = contribution.make(**options)
         except TypeError as error:
             raise PluginError(
-                f"{KINDS[kind].what} {name!r} from {contribution.source} with options {sorted(options)}: {error}",
+                f"{told} with options {sorted(options)}: {error}",
                 rule="options are the arguments that the thing's maker knows",
-                remedy=f"look them up in the documentation of {name!r}",
+                remedy=f"look them up in the documentation of {contribution.name!r}",
             ) from error
-        except Exception as error:
-            error.add_note(f"while making the {KINDS[kind].what} {name!r} from {contribution.source}")
+        except RetentionError as error:
+            error.add_note(f"while making the {told}")
             raise
-        _satisfies(kind, made, contribution.source)
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{told}: {type(error).__name__}: {error}",
+                rule="what is chosen by name can be made",
+                remedy=f"ask the author of {contribution.origin}, or choose another name",
+            ) from error
+        missing = [method for method in KINDS[kind].methods if not callable(getattr(made, method, None))]
+        if missing:
+            raise PluginError(
+                f"{told} is a {type(made).__name__} without {', '.join(missing)}()",
+                rule=f"a {KINDS[kind].what} offers {', '.join(KINDS[kind].methods)}()",
+                remedy="see the protocol of that stage",
+            )
         return made
 
     def find(self, kind: str, name: str) -> Contribution:
-        """The one contribution of that name; two providers of one name are an error that names both."""
-        found = self.providers[kind].get(name, ())
+        """The one contribution of that name.
+
+        The usual names of :data:`~retention.plugins.KINDS`, which are used where nothing is named, are this library's:
+        an installed plugin that gives one as well is passed over, and its note says so.
+
+        Raises:
+            PluginError: two plugins provide it; neither wins, both are named.
+            PluginLoadError: nobody on board provides it, and a plugin that failed to load might have.
+            UnknownNameError: nobody provides it.
+        """
+        found = self._of_kind(kind).get(name, ())
         what = KINDS[kind].what
+        if name == KINDS[kind].usual and any(c.source == BUILTIN for c in found):
+            found = tuple(c for c in found if c.source == BUILTIN or not c.distribution)
         if len(found) > 1:
             raise PluginError(
-                f"{what} {name!r} is provided by {' and '.join(sorted(c.source for c in found))}",
+                f"{what} {name!r} is provided by {' and '.join(sorted(c.origin for c in found))}",
                 rule="a name that is used has one provider; neither wins by order",
-                remedy="block one of them: set RETENTION_BLOCKED_PLUGINS to its name",
+                remedy="block one of them: set RETENTION_BLOCKED_PLUGINS to a plugin, a distribution, or only this of "
+                f"it: {' or '.join(sorted(f'{c.source}/{name}' for c in found))}",
             )
-        if not found:
-            broken = f"; these plugins failed to load: {'; '.join(map(str, self.failures))}" if self.failures else ""
-            raise UnknownNameError(
-                f"{what} {name!r}",
-                rule=f"a {what} is chosen by a name that a loaded plugin provides",
-                remedy=nearest(name, self.names(kind)) + broken,
-            ) from (self.failures[0].error if self.failures else None)
-        return found[0]
+        if found:
+            return found[0]
+        remedy = nearest(name, self.names(kind))
+        held = [f"{p.name}/{name}" for p in self.plugins if name in p.held_back]
+        if blocked := [*self.blocked, *held]:
+            remedy += f"; blocked: {', '.join(blocked)}"
+        rule = f"a {what} is chosen by a name that a loaded plugin provides"
+        suspects = [p for p in self.failures if p.might_give(kind)]
+        if suspects:
+            raise PluginLoadError(
+                f"{what} {name!r}: nobody on board provides it, and these plugins failed to load: "
+                + "; ".join(f"{p.origin}: {p.reason}" for p in suspects),
+                rule=rule,
+                remedy=f"`retention plugins show {suspects[0].name}` tells why; {remedy}",
+            ) from suspects[0].error
+        raise UnknownNameError(f"{what} {name!r}", rule=rule, remedy=remedy)
 
     def announce(self, hook: str, **values: Any) -> None:
-        """Tell every plugin; one that fails is warned about once and stepped around."""
-        for plugin in sorted(self.manager.get_plugins(), key=lambda p: str(self.manager.get_name(p))):
-            others = [p for p in self.manager.get_plugins() if p is not plugin]
-            try:
-                self.manager.subset_hook_caller(hook, others)(**values)
-            except Exception as error:
-                name = self.manager.get_name(plugin)
-                warnings.warn(
-                    f"plugin {name!r} failed in {hook}: {type(error).__name__}", RetentionWarning, stacklevel=2
-                )
+        """Tell every plugin that listens; one that fails is warned about once and stepped around."""
+        failed = []
+        for plugin, thing, hooks in self.listeners:
+            if hook in hooks:
+                _log.debug("%s: %s", plugin, hook)
+                try:
+                    hooks[hook](**values)
+                except Exception as error:
+                    failed.append((plugin, thing, error))
+        for plugin, thing, why in failed:  # only now, for where warnings are errors the others have heard it too
+            if _first_time(thing, hook):
+                told = f"plugin {plugin} failed in {hook}: {type(why).__name__}"
+                warnings.warn(told, RetentionWarning, stacklevel=2)
 
-    def table(self) -> list[dict[str, Any]]:
-        """One entry a plugin, for people and for ``--json``: name, status, and what it gives by kind."""
-        given: dict[str, dict[str, list[str]]] = {name: {} for name in self.plugins}
-        for kind, named in self.providers.items():
-            for name, found in named.items():
-                for contribution in found:
-                    given[contribution.source].setdefault(kind, []).append(name)
-        active = [{"plugin": name, "status": "active", "gives": kinds} for name, kinds in given.items()]
-        blocked = [{"plugin": name, "status": "blocked", "gives": {}} for name in self.blocked]
-        failed = [{"plugin": f.plugin, "status": f"failed: {f}", "gives": {}} for f in self.failures]
-        return active + blocked + failed
+    def _of_kind(self, kind: str) -> Mapping[str, tuple[Contribution, ...]]:
+        if kind not in KINDS:
+            raise UnknownNameError(
+                f"the kind {kind!r}",
+                rule="contributions are of a kind that the library knows",
+                remedy=nearest(kind, KINDS),
+            )
+        return self.providers[kind]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{len(named)} {KINDS[kind].what}s" for kind, named in self.providers.items())
+        counts = ", ".join(
+            f"{len(named)} {KINDS[kind].what if len(named) == 1 else KINDS[kind].plural}"
+            for kind, named in self.providers.items()
+            if named
+        )
         return f"<Registry: {len(self.plugins)} plugins ({len(self.failures)} failed), {counts}>"
 
-
-def open_registry(
-    plugins: Iterable[Any] = (),
-    *,
-    installed: bool = True,
-    blocked: Iterable[str] | None = None,
-    strict: bool | None = None,
-) -> Registry:
-    """Load the built-in stages, the installed plugins and the given ones, each by itself.
-
-    Args:
-        plugins: modules or objects with hook implementations, or bare stage objects (a policy, a strategy, a rule, a
-            model) that a host brings in code.
-        installed: whether to load distributions that announce themselves in the entry-point group ``retention``.
-        blocked: names of plugins not to load; None reads ``RETENTION_BLOCKED_PLUGINS`` (comma-separated).
-        strict: raise all failures at once; None reads ``RETENTION_STRICT_PLUGINS=1``.
-
-    Example:
-        >>> open_registry(installed=False).names("value_model")[:4]
-        ('auto', 'bg-bb', 'bg-cnbd-k', 'bg-nbd')
-    """
-    from retention.plugins import builtin
-
-    unwanted = set(os.environ.get("RETENTION_BLOCKED_PLUGINS", "").split(",") if blocked is None else blocked)
-    strictly = os.environ.get("RETENTION_STRICT_PLUGINS") == "1" if strict is None else strict
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Hooks)
-    candidates: list[tuple[str, str, Any]] = [(_BUILTIN, "retention", lambda: builtin)]
-    if installed:
-        candidates += _installed()
-    host: dict[str, list[Any]] = {}
-    for position, plugin in enumerate(plugins):
-        kind = _kind_of(plugin)
-        if kind is not None:
-            host.setdefault(kind, []).append(plugin)
-            plugin = _Bare(kind, plugin)
-        candidates.append((f"host-{position}", "given in code", lambda p=plugin: p))
-
-    providers: dict[str, dict[str, tuple[Contribution, ...]]] = {kind: {} for kind in KINDS}
-    failures: list[Failure] = []
-    loaded: list[str] = []
-    skipped: list[str] = []
-    for name, distribution, load in candidates:
-        if name in unwanted or distribution.split(" ")[0] in unwanted:
-            skipped.append(name)
-            continue
-        try:
-            given = _load_one(manager, name, load)
-        except Exception as error:
-            error.add_note(f"while loading retention plugin {name!r} from {distribution}")
-            failures.append(Failure(plugin=name, distribution=distribution, error=error))
-            continue
-        loaded.append(name)
-        for kind, contributions in given.items():
-            for contribution in contributions:
-                before = providers[kind].get(contribution.name, ())
-                providers[kind][contribution.name] = (*before, contribution)
-    if failures and strictly:
-        raise ExceptionGroup("plugins failed to load", [f.error for f in failures if isinstance(f.error, Exception)])
-    return Registry(
-        providers=providers,
-        failures=tuple(failures),
-        plugins=tuple(loaded),
-        blocked=tuple(skipped),
-        host={kind: tuple(objects) for kind, objects in host.items()},
-        manager=manager,
-    )
+    def _repr_html_(self) -> str:
+        return self.plugins._repr_html_()
 
 
-def _installed() -> list[tuple[str, str, Any]]:
-    points = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda p: (p.name, p.value))
-    return [
-        (p.name, f"{p.dist.name} {p.dist.version}" if p.dist is not None else "unknown distribution", p.load)
-        for p in points
-    ]
+def _contested(info: PluginInfo, providers: Mapping[str, Mapping[str, tuple[Contribution, ...]]]) -> PluginInfo:
+    """With a note on the names that others give as well: the library's own need none."""
+    if info.name == BUILTIN:
+        return info
+    notes = []
+    for ours, told in (
+        (True, "passed over, for these names are used where nothing is named, and then mean this library's own"),
+        (False, "given by others as well, so an error to use"),
+    ):
+        names = [
+            f"{KINDS[kind].what} {name!r}"
+            for kind, given in info.gives.items()
+            for name in given
+            if len(providers[kind][name]) > 1 and (name == KINDS[kind].usual and bool(info.distribution)) == ours
+        ]
+        notes += [f"{told}: {', '.join(names)}"] if names else []
+    return evolve(info, notes=(*info.notes, *notes)) if notes else info
 
 
-def _load_one(manager: pluggy.PluginManager, name: str, load: Any) -> dict[str, list[Contribution]]:
-    """Register one plugin and collect what it gives; if anything is wrong it is not on board at all."""
-    plugin = load()
-    manager.register(plugin, name=name)
+def _first_time(thing: Any, hook: str) -> bool:
+    """Whether this plugin was not yet warned about for this hook, as long as this process and the plugin live."""
     try:
-        manager.check_pending()
-        others = [p for p in manager.get_plugins() if p is not plugin]
-        given: dict[str, list[Contribution]] = {}
-        for kind, spec in KINDS.items():
-            answers = manager.subset_hook_caller(spec.hook, others)()
-            given[kind] = [evolve(_contribution(c, spec.hook), source=name) for answer in answers for c in answer]
-        return given
-    except BaseException:
-        manager.unregister(plugin)
-        raise
-
-
-def _contribution(value: Any, hook: str) -> Contribution:
-    if not isinstance(value, Contribution):
-        raise PluginError(
-            f"{hook} gave a {type(value).__name__}",
-            rule="a contribution hook returns an iterable of retention.plugins.Contribution",
-            remedy="yield Contribution(name=..., summary=..., make=...)",
-        )
-    return value
-
-
-class _Bare:
-    """A stage object that a host passes as it is, dressed as a plugin."""
-
-    def __init__(self, kind: str, thing: Any) -> None:
-        contribution = Contribution(
-            name=str(thing.name), summary=(type(thing).__doc__ or "given in code").splitlines()[0], make=lambda: thing
-        )
-        marker = pluggy.HookimplMarker(PROJECT)
-        setattr(self, KINDS[kind].hook, marker(lambda: [contribution]))
-
-
-def _kind_of(thing: Any) -> str | None:
-    """The kind of a bare stage object; None for a plugin with hooks."""
-    if not isinstance(getattr(thing, "name", None), str):
-        return None
-    for kind, spec in KINDS.items():
-        if all(callable(getattr(thing, method, None)) for method in spec.methods):
-            return kind
-    return None
-
-
-def _satisfies(kind: str, made: Any, source: str) -> None:
-    spec = KINDS[kind]
-    missing = [method for method in spec.methods if not callable(getattr(made, method, None))]
-    if missing:
-        raise PluginError(
-            f"{source} made a {type(made).__name__} as {spec.what} without {', '.join(missing)}()",
-            rule=f"a {spec.what} offers {', '.join(spec.methods)}()",
-            remedy="see the protocol of that stage",
-        )
+        before = _warned.setdefault(thing, set())
+    except TypeError:  # it cannot be remembered
+        return True
+    first = hook not in before
+    before.add(hook)
+    return first

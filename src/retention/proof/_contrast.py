@@ -11,7 +11,8 @@ from attrs import frozen
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn
 from retention.proof._rewards import Rewards
 from retention.proof.arms import Arms, arms_of, margins, margins_before
-from retention.proof.intervals import Difference, compare
+from retention.proof.estimators import Estimator, estimated
+from retention.proof.intervals import Difference, Permutation
 from retention.proof.tables import ActionProofs
 from retention.proof.verdict import (
     LEAST_CUSTOMERS,
@@ -64,6 +65,7 @@ class Question:
     negligible: float | None
     before_days: int
     rewards: "Rewards"
+    estimator: Estimator = Permutation()
 
     def answer(self, arms: Arms, group: IntColumn) -> tuple[Answer, BoolColumn]:
         """The comparison of these arms within groups, and which rows are in it: groups that have both arms.
@@ -98,7 +100,9 @@ class Question:
         told: dict[str, Any] = {"value": of_contact - of_holdout - cost, "low": -math.inf, "high": math.inf}
         if min(n_contact, n_holdout) >= LEAST_CUSTOMERS and both.any():
             past = margins_before(self.log, arms, self.before_days) if self.before_days else None
-            seen_now: Difference = compare(margin, contacted, group, before=past, level=self.interval, cost=cost)
+            seen_now: Difference = estimated(
+                self.estimator, margin, contacted, group, before=past, level=self.interval, cost=cost
+            )
             told = {
                 name: getattr(seen_now, name)
                 for name in ("value", "low", "high", "error", "explained", "tail_above", "tail_below")

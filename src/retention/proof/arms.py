@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from retention.journal import Journal
     from retention.journal.tables import Decisions
 
-__all__ = ["Arms", "arms_of", "margins", "margins_before"]
+__all__ = ["Arms", "arms_of", "comparable", "margins", "margins_before"]
 
 _SAME = 1e-9
 
@@ -58,6 +58,7 @@ class Arms(Table):
     close: DayColumn = column("last day that counts")
     contacted: BoolColumn = column("whether she was to be contacted")
     action: TextColumn = column("what was, or would have been, done")
+    channel: TextColumn = column("how")
     strategy: TextColumn = column("who proposed it")
     segment: TextColumn = column("her tier on that day; empty in journals of older versions")
     probability: FloatColumn = column("that she is contacted with this action, as the plan drew it")
@@ -137,6 +138,7 @@ def arms_of(
         close=close,
         contacted=contact[at],
         action=rows.action,
+        channel=rows.channel,
         strategy=rows.strategy,
         segment=rows.segment,
         probability=rows.probability,
@@ -157,6 +159,18 @@ def arms_of(
     if not ripe.all():
         said.append(f"{int((~ripe).sum()):,} customers are left out: their window is not over yet")
     return attrs.evolve(arms.take(ripe), left_out=tuple(said))
+
+
+def comparable(arms: Arms) -> tuple[BoolColumn, FloatColumn]:
+    """Which rows chance alone tells apart, and the chance of each of them to be contacted.
+
+    Of arms by action: a customer's first decision of all, and later ones against the action's own control. What
+    exploration drew is none of them.
+    """
+    later = ~arms.fresh & (arms.contacted | arms.own_control)
+    chance = np.where(arms.fresh, arms.probability, arms.probability / (1.0 - np.minimum(arms.share, 0.999)))
+    drawn = (chance > _SAME) & (chance < 1.0 - _SAME)
+    return ~arms.explored & (arms.fresh | later) & drawn, chance
 
 
 def margins(log: TransactionLog, arms: Arms) -> FloatColumn:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn
 
-__all__ = ["Difference", "compare", "LEAST_EXPLAINED"]
+__all__ = ["Difference", "Permutation", "compare", "LEAST_EXPLAINED"]
 
 LEAST_EXPLAINED = 0.02
 """What the past must explain of the margins (a share of their variance) to be used at all."""
@@ -133,6 +133,31 @@ def compare(
         tail_above=(above + 1) / (times + 1),
         tail_below=(below + 1) / (times + 1),
     )
+
+
+@frozen
+class Permutation:
+    """The estimator behind every proof: :func:`compare`.
+
+    Example:
+        >>> Permutation().name
+        'permutation'
+    """
+
+    name: str = field(default="permutation", init=False)
+
+    def estimate(
+        self,
+        values: FloatColumn,
+        contacted: BoolColumn,
+        group: IntColumn,
+        *,
+        before: FloatColumn | None = None,
+        level: float = 0.95,
+        cost: float = 0.0,
+    ) -> Difference:
+        """Contacted less held-out, less a known cost, with a studentised permutation interval."""
+        return compare(values, contacted, group, before=before, level=level, cost=cost)
 
 
 def _plainly(

@@ -11,7 +11,7 @@ from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, TextColumn
 from retention.journal import Journal
 from retention.plan.responses import ANY_SEGMENT, Response, Responses
-from retention.proof.arms import Arms, arms_of, margins, margins_before
+from retention.proof.arms import arms_of, comparable, margins, margins_before
 from retention.records.transactions import TransactionLog
 
 __all__ = ["learn"]
@@ -85,8 +85,8 @@ def learn(
     end = log.day.max().item() if until is None and len(log) else until
     arms = arms_of(journal, until=end, window_days=window_days, by_action=True)
     notes = [*log.provenance.notes, *arms.left_out]
-    comparable, chance = _comparable(arms)
-    used = comparable & (arms.assumed > 0)
+    drawn, chance = comparable(arms)
+    used = drawn & (arms.assumed > 0)
     if not used.all():
         notes.append(
             f"{int((~used).sum()):,} decisions are left out: drawn by exploration, not their customer's first, "
@@ -155,14 +155,6 @@ def _check(
     for name, given, good, rule in faults:
         if not good:
             raise ConfigError(f"{name}={given!r}", rule=f"{name} is {rule}", remedy=f"leave {name} out, or mend it")
-
-
-def _comparable(arms: Arms) -> tuple[BoolColumn, FloatColumn]:
-    """Which rows chance alone tells apart, and the chance of each of them to be contacted."""
-    later = ~arms.fresh & (arms.contacted | arms.own_control)
-    chance = np.where(arms.fresh, arms.probability, arms.probability / (1.0 - np.minimum(arms.share, 0.999)))
-    drawn = (chance > 1e-9) & (chance < 1.0 - 1e-9)
-    return ~arms.explored & (arms.fresh | later) & drawn, chance
 
 
 @frozen(eq=False, kw_only=True)

@@ -14,6 +14,8 @@ from retention.proof._adherence import adherence_notes, carried_out, touched_any
 from retention.proof._contrast import Question, by_action, groups_of, hides_nothing, uneven
 from retention.proof._rewards import Rewards
 from retention.proof.arms import Arms, arms_of
+from retention.proof.estimators import Estimator
+from retention.proof.intervals import Permutation
 from retention.proof.result import Proof
 from retention.proof.tables import history_of
 from retention.proof.verdict import LEAST_CUSTOMERS, MISMATCH, NEGLIGIBLE_SHARE, Verdict
@@ -35,6 +37,7 @@ def prove(
     negligible: float | None = None,
     before_days: int = 365,
     actions: Iterable[Action] = (),
+    estimator: Estimator | None = None,
 ) -> Proof:
     """Compare what the contacted brought in with what the held-out brought in, by intention to treat.
 
@@ -68,9 +71,13 @@ def prove(
     ``negligible`` is the difference per customer, in money, that is not worth having; by default 1 % of the
     hold-out's mean margin.
 
+    ``estimator`` compares the arms; None takes :class:`~retention.proof.intervals.Permutation`, which all that is said
+    above is about. With another one a note says so.
+
     Raises:
         ConfigError: ``interval`` outside (0.5, 0.99], ``window_days`` or ``negligible`` not positive, ``before_days``
             negative.
+        PluginError: an estimator whose answer is no difference with an interval around it.
 
     Example:
         >>> from retention.journal import Journal
@@ -79,6 +86,12 @@ def prove(
         <Proof cannot tell (0 contacted, 0 held out): needs at least 20 more contacted and 20 more held out>
     """
     _check(interval=interval, window_days=window_days, negligible=negligible, before_days=before_days)
+    if estimator is not None and not isinstance(estimator, Estimator):
+        raise ConfigError(
+            f"estimator of type {type(estimator).__name__}",
+            rule="an estimator has a name and estimate(values, contacted, group, *, before, level, cost)",
+            remedy="pass Permutation(), or a name to retention.prove(estimator=...)",
+        )
     notes = list(log.provenance.notes)
     end = np.datetime64("NaT", "D") if not len(log) else log.day.max()
     if until is not None:
@@ -100,8 +113,16 @@ def prove(
         )
     if len(every) and len(log) and not np.isin(every.customer_id, log.customers.labels).any():
         notes.append("no customer of the journal is in the log: is it the same shop's, with the same ids?")
+    compares = Permutation() if estimator is None else estimator
+    if not isinstance(compares, Permutation):
+        notes.append(f"the intervals are those of the estimator {compares.name!r}")
     asked = Question(
-        log=log, interval=interval, negligible=negligible, before_days=before_days if len(log) else 0, rewards=rewards
+        log=log,
+        interval=interval,
+        negligible=negligible,
+        before_days=before_days if len(log) else 0,
+        rewards=rewards,
+        estimator=compares,
     )
 
     drawn = int(every.explored.sum())

@@ -24,6 +24,7 @@ from retention.timing.causes import (
     damper,
 )
 from retention.timing.changes import AlarmMonths, ChangeAlerts, WhyAnswers, WhyTask, record_answers
+from retention.timing.clocks import CyclicClock, PurchaseClock
 from retention.timing.cycle import NO_CYCLE, STAGES, Cycle, CycleBands, cycle
 from retention.timing.delay import DetectionDelay, detection_delay
 from retention.timing.leak import Leak, leak
@@ -63,6 +64,8 @@ __all__ = [
     "Surprise",
     "Clock",
     "FittedClock",
+    "CyclicClock",
+    "PurchaseClock",
     "LogT",
     "leaving_points",
     "LeavingPoints",

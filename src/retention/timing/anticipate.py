@@ -7,19 +7,20 @@ from numpy.typing import NDArray
 from retention.errors import ConfigError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
-from retention.timing.cycle import LOOKING, cycle
+from retention.timing.backtest import Clock, FittedClock
+from retention.timing.clocks import fitted_clock, read_clock
+from retention.timing.cycle import LOOKING, NO_CYCLE
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
 from retention.value.asked import holds
 
 __all__ = ["anticipate"]
 
-_TEN_YEARS = 3650.0
 _DAYS_TO_ACT = 14
 
 
 def anticipate(
-    histories: Histories, *, rhythm: Rhythm | None = None, tail: float = 0.05, least_gaps: int = 2
+    histories: Histories, *, clock: Clock | FittedClock | None = None, tail: float = 0.05, least_gaps: int = 2
 ) -> Outlook:
     """Each customer's usual gap, whether she is overdue *for her*, the window for the next contact, what is at stake.
 
@@ -34,14 +35,16 @@ def anticipate(
     of hers is the last, by the base's rate of leaving and the times she came back.
 
     ``margin_per_day`` is her margin so far over the days from her first purchase to her last (for a one-time buyer,
-    to the as-of date) and one typical gap of the base, which stands for the gap that her last purchase opened; 0 if
-    returns outweigh what she brought.
+    to the as-of date) and one typical gap of the base, which stands for the gap that her last purchase opened (her own
+    usual gap where the clock has no typical one); 0 if returns outweigh what she brought.
     ``at_risk_per_day`` is that times the probability that she still comes, for overdue customers only: what leaves
     if she does. Who has surely left no longer counts, because there is nothing left to lose.
 
     Args:
         histories: the base on the as-of date.
-        rhythm: given clocks; None fits them on this base.
+        clock: what tells her time: None fits the log-t clock (:class:`LogT`) to this base; any other recipe (every
+            purchase model is one) is fitted to it too; a fitted clock is taken as it is. One that has no gaps of its
+            own is read as :func:`retention.timing.clocks.read_clock` says, and nobody has a cycle by it.
         tail: probability below which a silence is unusual; also the share of false alarms per gap
             that is no pause (of all gaps of who skips turns as the default clock has it, about twice as many).
         least_gaps: gaps of her own that a customer needs before she can be overdue.
@@ -50,8 +53,10 @@ def anticipate(
         An Outlook in the order of ``histories``; days are whole, dates NaT where ``last_at`` is.
 
     Raises:
-        ConfigError: ``tail`` outside (0, 1).
-        RetentionError: histories without ``gap_log_sum`` and ``gap_log_squares``; :func:`summarize` fills them.
+        ConfigError: ``tail`` outside (0, 1), or a clock that is none.
+        ModelError: a clock whose answers are not one probability a customer.
+        RetentionError: with the log-t clock, histories without ``gap_log_sum`` and ``gap_log_squares``;
+            :func:`summarize` fills them.
 
     Example:
         >>> base = Histories.from_arrays(frequency=[10, 10], recency_days=[70, 70], age_days=[77, 130],
@@ -65,44 +70,41 @@ def anticipate(
             rule="tail is a probability strictly between 0 and 1, gaps are counted",
             remedy="tail=0.05 and least_gaps=2 are usual",
         )
-    clock = Rhythm.fit(histories) if rhythm is None else rhythm
+    fitted, name = fitted_clock(clock, histories)
     h = histories
-    silence = clock.silence(h)
-    overdue = (silence <= tail) & (h.frequency >= least_gaps)
-    alive = clock.p_alive(h)
-    place = cycle(h, rhythm=clock)
-
-    def due(share: float) -> FloatColumn:
-        """Days after the last purchase by which that share of her possible next purchases has come."""
-        later = clock.gap_exceeded(h, silence * (1.0 - share))
-        return np.clip(np.maximum(later, h.idle_days), 0.0, h.idle_days + _TEN_YEARS)
-
+    told = read_clock(fitted, h, name)
+    overdue = (told.silence <= tail) & (h.frequency >= least_gaps)
     as_of = h.last_at + _whole_days(h.idle_days)
-    late = overdue | (place.stage == LOOKING)
-    opens = np.where(place.has_cycle, place.window_opens_at, h.last_at + _whole_days(due(0.25)))
-    closes = np.where(place.has_cycle, place.window_closes_at, h.last_at + _whole_days(due(0.75)))
+    opens, next_due, closes = (h.last_at + _whole_days(days) for days in told.due)
+    late, stage = overdue, np.full(len(h), NO_CYCLE)
+    if told.place is not None:
+        stage, late = told.place.stage, overdue | (told.place.stage == LOOKING)
+        opens = np.where(told.place.has_cycle, told.place.window_opens_at, opens)
+        closes = np.where(told.place.has_cycle, told.place.window_closes_at, closes)
     opens, closes = np.where(late, as_of, opens), np.where(late, as_of + np.timedelta64(_DAYS_TO_ACT, "D"), closes)
     seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
-    per_day = np.maximum(h.margin, 0.0) / (seen + clock.typical_gap_days)
+    per_day = np.maximum(h.margin, 0.0) / (seen + told.gap_after_last)
+    learned = attrs.asdict(fitted) if isinstance(fitted, Rhythm) else dict(getattr(fitted, "params", {}))
+    low, usual, high = told.gap
     return Outlook(
         customer_id=h.customer_id,
-        usual_gap_days=clock.gap_exceeded(h, 0.5),
-        gap_low_days=clock.gap_exceeded(h, 0.75),
-        gap_high_days=clock.gap_exceeded(h, 0.25),
+        usual_gap_days=usual,
+        gap_low_days=low,
+        gap_high_days=high,
         idle_days=h.idle_days,
-        silence_probability=silence,
+        silence_probability=told.silence,
         overdue=overdue,
-        stage=place.stage,
-        p_alive=alive,
-        p_leaves=clock.p_leaves(h),
-        next_due_at=h.last_at + _whole_days(due(0.5)),
+        stage=stage,
+        p_alive=told.p_alive,
+        p_leaves=told.p_leaves,
+        next_due_at=next_due,
         window_opens_at=opens,
         window_closes_at=np.maximum(opens, closes),
         margin_per_day=per_day,
-        at_risk_per_day=np.where(overdue, per_day * alive, 0.0),
+        at_risk_per_day=np.where(overdue, per_day * told.p_alive, 0.0),
         tail=tail,
         currency=h.currency,
-        provenance=attrs.evolve(h.provenance, model="log-t renewal", parameters=attrs.asdict(clock)),
+        provenance=attrs.evolve(h.provenance, model=name, parameters=learned),
     )
 
 

@@ -1,6 +1,6 @@
 """Where each customer stands between two purchases: just bought, settled, itching or looking, on her own clock."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -12,6 +12,9 @@ from retention.frames.table import BoolColumn, DayColumn, FloatColumn, Table, Te
 from retention.histories import Histories
 from retention.timing.rhythm import Rhythm
 from retention.value.asked import holds
+
+if TYPE_CHECKING:
+    from retention.timing.clocks import CyclicClock
 
 __all__ = ["ITCHING", "LOOKING", "NO_CYCLE", "STAGES", "Cycle", "CycleBands", "cycle"]
 
@@ -115,7 +118,7 @@ class Cycle(Table):
 def cycle(
     histories: Histories,
     *,
-    rhythm: Rhythm | None = None,
+    rhythm: "Rhythm | CyclicClock | None" = None,
     bounds: tuple[float, float, float] = (0.05, 0.25, 0.75),
     least_gaps: int = 3,
     sure: float = 0.9,
@@ -127,6 +130,8 @@ def cycle(
     ``Rhythm.CYCLE``: for a Poisson buyer the next purchase is as likely tomorrow as it was the day after the last, and
     no date is better than another. ``bounds`` are the risks of shopping around at which *just bought*, *settled* and
     *itching* end.
+
+    ``rhythm`` is a population of clocks, None fits them on this base; any clock that has their methods will do.
 
     Raises:
         ConfigError: an argument out of range.
@@ -155,7 +160,7 @@ def cycle(
             remedy="bounds=(0.05, 0.25, 0.75), sure=0.9, interval=0.90, least_gaps=3",
         )
     first, second, third = bounds
-    clock = Rhythm.fit(histories) if rhythm is None else rhythm
+    clock: Any = Rhythm.fit(histories) if rhythm is None else rhythm
     h = histories
     looking = 1.0 - clock.silence(h)
     low, usual, high = clock.usual_gap(h, interval)
@@ -163,6 +168,9 @@ def cycle(
     has = (h.frequency >= least_gaps) & (even.above >= sure)
     settles, opens, closes = (np.minimum(clock.gap_exceeded(h, 1.0 - b), _MOST_DAYS) for b in bounds)
     place = (looking >= first).astype(int) + (looking >= second) + (looking >= third)
+    ours = isinstance(clock, Rhythm)
+    name = "log-t renewal" if ours else str(getattr(clock, "name", type(clock).__name__))
+    learned = attrs.asdict(clock) if ours else dict(getattr(clock, "params", {}))
     whole = [np.rint(days).astype("timedelta64[D]") for days in (opens, closes)]
     return Cycle(
         customer_id=h.customer_id,
@@ -185,5 +193,5 @@ def cycle(
         window_closes_at=h.last_at + whole[1],
         bounds=(float(first), float(second), float(third)),
         interval=float(interval),
-        provenance=attrs.evolve(h.provenance, model="log-t renewal", parameters=attrs.asdict(clock)),
+        provenance=attrs.evolve(h.provenance, model=name, parameters=learned),
     )

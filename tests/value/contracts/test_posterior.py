@@ -74,11 +74,12 @@ def test_simulation_based_calibration(model, covariates):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "bases"), [(50, 500), (500, 250)])
+@pytest.mark.parametrize(("n", "bases"), [(50, 250), (500, 100)])
 @pytest.mark.parametrize("model", MODELS)
 def test_nine_in_ten_expected_renewals_lie_in_their_interval(model, n, bases):
     """Expected renewals in the next twelve decisions, of a customer of two renewals, in worlds from the weak prior,
-    500 or 250 of them: the standard error of the coverage is 1.3 or 1.9 %, and 87 to 93 % is asked."""
+    250 or 100 of them: the standard error of the coverage is 1.9 or 3.0 %; two and a half of them are allowed, which a
+    right posterior misses once in eighty. (Of 500 and 250 worlds all lay between 87 and 93 %.)"""
     held = []
     one = Tenures.from_arrays(renewals=[2], ended=[False])
     for seed in range(bases):
@@ -89,7 +90,7 @@ def test_nine_in_ten_expected_renewals_lie_in_their_interval(model, n, bases):
         ahead = model().posterior(base, draws=200, seed=seed).predict(one, **asked, chance=False, draws=200)
         true = FittedContracts(recipe=model(), theta=tuple(theta)).expected_residual_lifetime(one, **asked)
         held.append(ahead.further_low[0] <= true[0] <= ahead.further_high[0])
-    assert 0.87 < np.mean(held) < 0.93
+    assert abs(np.mean(held) - 0.9) < 2.5 * math.sqrt(0.09 / bases)
 
 
 @pytest.mark.slow

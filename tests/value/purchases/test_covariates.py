@@ -80,16 +80,16 @@ def test_the_derivatives_are_those_of_the_value(kind, kinds):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [BGNBD, ParetoNBD])
 def test_nine_in_ten_intervals_of_a_posterior_hold_the_planted_coefficient(kind):
-    """60 bases of 300, five coefficients each: 300 intervals of 90 %, the five of a base nearly independent. Standard
-    error 1.8 %; 84 to 96 % is asked, which a right posterior misses once in a thousand."""
+    """24 bases of 300, five coefficients each: 120 intervals of 90 %, the five of a base nearly independent. Standard
+    error 2.7 %; 81 to 99 % is asked, which a right posterior misses once in a thousand."""
     planted = {"rate:channel=web": WEB, "rate:channel=shop": 0.0, "rate:age": AGE}
     planted |= {"dropout:channel=shop": SHOP, "dropout:channel=web": 0.0}
     held = []
-    for seed in range(60):
+    for seed in range(24):
         model = kind(rate=["channel", "age"], dropout=["channel"])
         told = model.posterior(world(kind(), 300, (31, seed)), draws=300, seed=seed).summary()
         held.append([told[name]["q05"] < true < told[name]["q95"] for name, true in planted.items()])
-    assert 0.84 < np.mean(held) < 0.96, np.mean(held, axis=0)
+    assert 0.81 < np.mean(held) < 0.99, np.mean(held, axis=0)
 
 
 def test_a_posterior_with_covariates_tells_parameters_and_coefficients_as_the_fit_does():

@@ -575,7 +575,7 @@ def uniform(ranks, draws):
 @pytest.mark.slow
 def test_simulation_based_calibration():
     """Parameters and coefficients from a prior, 150 customers from them, draws from the posterior: ranks of the truth
-    are uniform (Talts et al. 2018), of 40 bases at a level of 0.002 for each of six parameters: a right posterior fails
+    are uniform (Talts et al. 2018), of 34 bases at a level of 0.002 for each of six parameters: a right posterior fails
     once in 80 seeds. One of half the spread fails for each of the six, and so does one off by its own spread.
     `benchmarks/calibration.py --posteriors 200 --models pareto-nbd-dynamic` makes 200 of 500 customers."""
     n, weeks, factor, precision, draws = 150, 39, 1.7, 9.0, 120
@@ -584,7 +584,7 @@ def test_simulation_based_calibration():
     model = DynamicParetoNBD(rate=("season",), dropout=("mailed",), prior=prior, penalty=precision)
     season, as_of = np.cos(2 * np.pi * np.arange(weeks) / 26), day_after(7 * weeks - 1)
     drawn, truths = [], []
-    for seed in range(40):
+    for seed in range(34):
         rng = np.random.default_rng((79, seed))
         mailed = np.repeat(rng.random((n, weeks // 3)) < 0.3, 3, axis=1).astype(float)
         born = rng.uniform(0, 13, n)
@@ -619,10 +619,10 @@ def test_simulation_based_calibration():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "bases"), [(50, 24), (500, 3)])
+@pytest.mark.parametrize(("n", "bases"), [(50, 16), (500, 2)])
 def test_nine_in_ten_counts_and_sums_of_money_lie_in_their_interval_under_a_posterior(n, bases):
-    """1,200 or 1,500 customers, the half year ahead with a season, parameters drawn: 87 to 93 % is asked, and the
-    standard error is 0.8 %. Counts are whole, so their interval is the randomised one: P(X < x) + V P(X = x) between 5
+    """800 or 1,000 customers, the half year ahead with a season, parameters drawn: 87 to 93 % is asked, and the
+    standard error is 1.0 %. Counts are whole, so their interval is the randomised one: P(X < x) + V P(X = x) between 5
     and 95 %; money has a density but for "buys nothing", whose mass is spread over its ranks."""
     counts, money = [], []
     for seed in range(bases):

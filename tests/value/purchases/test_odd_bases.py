@@ -116,10 +116,13 @@ def test_a_fit_is_one_or_says_that_it_is_none(model, name, steps):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", odd_bases)
-@pytest.mark.parametrize("model", [BGCNBD(), MBGCNBD()], ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [((BGCNBD(), MBGCNBD())[place % 2], name) for place, name in enumerate(odd_bases)],
+    ids=lambda one: getattr(one, "name", one),
+)
 def test_so_does_the_search_for_how_regular_they_are(model, name, steps):
-    """Forecasts of k = 12 are dear: the search is watched by those who have the time."""
+    """Forecasts of k = 12 are dear: each of the two models takes every other base."""
     check(model, odd_bases[name], model.name in TELLS.get(name, set()), steps, most=24_000)
 
 
@@ -129,7 +132,7 @@ def test_without_a_second_purchase_nobody_is_regular():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nobody", "one customer", "five", "fifty", "all alike", "one-time buyers", "two"])
+@pytest.mark.parametrize("name", ["nobody", "one customer", "five", "all alike", "one-time buyers"])
 def test_so_does_the_model_of_whim_and_clockwork(name, steps):
     check(ParetoGGG(), odd_bases[name], False, steps, most=2_000)
 

@@ -44,8 +44,8 @@ class DoublePoints:
             spread=self.lift / 2,
             meaning="share by which double points raise her expected margin",
         )
-        why = "within reach of the next tier"
-        return Proposals.of(situation, mine, EMAIL, strategy=self.name, gain=gain, reason=why, assumptions=[believed])
+        told = {"gain": gain, "reason": "within reach of the next tier", "assumptions": [believed]}
+        return Proposals.of(situation, mine, EMAIL, strategy=self.name, **told)
 
 
 @frozen(kw_only=True)
@@ -57,7 +57,7 @@ class RestAfterRedemption:
 
     def review(self, proposals, situation):
         """Refuse asks that come too soon."""
-        asks = proposals.of_actions("kind") == "ask" if len(proposals) else np.zeros(0, dtype=bool)
+        asks = proposals.of_actions("kind") == "ask"
         known = situation.attribute("redeemed_at")
         if known is None:
             return Review.veto(asks, "nobody told when points were redeemed (attribute redeemed_at)")

@@ -35,26 +35,28 @@ class FittedSteadyRate:
     def p_alive(self, histories):
         """Even odds that her last purchase was her last one, turned by how unusual her silence would be otherwise."""
         h = histories
-        log_silence = -(self.shape + h.frequency) * np.log1p(h.idle_days / (self.days + h.recency_days))
-        return 1.0 / (1.0 + np.exp(-log_silence))
+        silence = np.exp(-(self.shape + h.frequency) * np.log1p(h.idle_days / (self.days + h.recency_days)))
+        return silence / (1.0 + silence)
 
     def expected_purchases(self, histories, days):
         """Her rate times the days, if she is still there."""
-        return self.p_alive(histories) * self._rate(histories) * days
+        rate = (self.shape + histories.frequency) / (self.days + histories.age_days)
+        return self.p_alive(histories) * rate * days
 
     def value(self, histories, *, horizon_days, discount_rate, interval=0.90):
         """Value and bounds: either she is gone, or her purchases are negative binomial."""
         from scipy.stats import nbinom
 
-        alive, force = self.p_alive(histories), math.log1p(discount_rate) / 365.0 * horizon_days
+        x, alive = histories.frequency, self.p_alive(histories)
+        force = math.log1p(discount_rate) / 365.0 * horizon_days
         shrink = -math.expm1(-force) / force if force > 0 else 1.0
-        x = histories.frequency
         margin = (self.shape * self.margin + x * histories.margin_mean) / (self.shape + x)
         still = (self.days + histories.age_days) / (self.days + histories.age_days + horizon_days)
 
         def purchases(rank):
-            within = np.clip((rank - (1.0 - alive)) / alive, 0.0, 1.0)
-            return np.where(within > 0, np.maximum(nbinom.ppf(within, self.shape + x, still), 0.0), 0.0)
+            gone = 1.0 - alive
+            within = np.divide(rank - gone, alive, out=np.zeros(len(alive)), where=rank > gone)
+            return np.maximum(nbinom.ppf(np.minimum(within, 1.0), self.shape + x, still), 0.0)
 
         ends = margin * shrink * np.stack([purchases((1 - interval) / 2), purchases((1 + interval) / 2)])
         expected = self.expected_purchases(histories, horizon_days)
@@ -83,6 +85,3 @@ class FittedSteadyRate:
     def from_dict(cls, data):
         """What ``to_dict`` wrote down."""
         return cls(**data)
-
-    def _rate(self, histories):
-        return (self.shape + histories.frequency) / (self.days + histories.age_days)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -44,6 +44,8 @@ class FrequencyCap(Filtered):
         ('frequency-cap', 'frequency-cap-ask')
     """
 
+    monotone: ClassVar[bool] = True
+
     max_contacts: int = field(default=2, validator=whole(0))
     days: int = field(default=28, validator=whole(1))
     name: str = rule_name("frequency-cap")
@@ -69,6 +71,8 @@ class MinimumGap(Filtered):
         >>> MinimumGap(days=3, channel="phone").name
         'minimum-gap-phone'
     """
+
+    monotone: ClassVar[bool] = True
 
     days: int = field(default=7, validator=whole(0))
     name: str = rule_name("minimum-gap")
@@ -164,6 +168,8 @@ class Saturation(Filtered):
         >>> Saturation(days=28, limits={"12347": 3}, default=1).limits
         {'12347': 3}
     """
+
+    monotone: ClassVar[bool] = True
 
     days: int = field(default=28, validator=whole(1))
     default: int | None = field(default=None, validator=whole(0, optional=True))

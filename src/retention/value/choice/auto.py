@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -86,6 +86,8 @@ class AutoModel:
         >>> AutoModel().fit(base).name in ("bg-nbd", "mbg-nbd", "pareto-nbd", "nbd")
         True
     """
+
+    scale_free: ClassVar[bool] = True
 
     candidates: tuple[PurchaseModel, ...] = field(default=(), converter=tuple)
     log: TransactionLog | None = field(default=None, repr=False)
@@ -246,7 +248,7 @@ def leave_one_out(fitted: FittedPurchases, histories: Histories) -> FloatColumn:
     center = center + np.array(kernel.time_power) * math.log(clock / fitted.time_unit_days)
     weak = np.maximum(always, sd**-2.0)
     priors = (weak,) if fitted.estimate.diagnosis else (always, weak)
-    cells = recipe.cells(histories).scaled(fitted.time_unit_days)
+    cells = recipe.own_cells(histories).scaled(fitted.time_unit_days)
     by_cell = _left_out(kernel, np.log(fitted.purchase_params), cells, center, priors)
     return np.asarray(by_cell[cells.which] - to_days)
 

@@ -100,6 +100,12 @@ class BGCNBD(PurchaseModel):
 
         return blended(self.rows(histories), weight, which=which)
 
+    def own_cells(self, histories: Histories) -> "Cells":
+        """Customers with their own gaps: those add to each one's log-likelihood what they are."""
+        from retention._kernels.purchases import merge
+
+        return merge(self.rows(histories), gaps=True)
+
     def log_prior(self, clock: float) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
         """As for every model; a clock that ticks k times a purchase has an alpha k times smaller, unless told."""
         mean, sd, always = PurchaseModel.log_prior(self, clock)

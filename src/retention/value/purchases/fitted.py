@@ -55,7 +55,7 @@ class FittedPurchases(FittedWithMargin):
 
     def log_likelihoods(self, histories: Histories) -> FloatColumn:
         """Each customer's log-likelihood of her purchases, in the model's time unit."""
-        return self._each(histories, self.recipe.kernel().log_likelihoods)
+        return self._each(histories, self.recipe.kernel().log_likelihoods, own=True)
 
     def p_alive(self, histories: Histories) -> FloatColumn:
         """Probability of still being a customer on the as-of date."""
@@ -268,9 +268,9 @@ class FittedPurchases(FittedWithMargin):
         check_doubt(read.estimate, read.doubt, (*own, *effects))
         return read
 
-    def _each(self, histories: Histories, rule: Callable[..., FloatColumn]) -> FloatColumn:
-        """An answer for every customer, worked out once for those alike."""
-        cells, params = self._place(histories)
+    def _each(self, histories: Histories, rule: Callable[..., FloatColumn], *, own: bool = False) -> FloatColumn:
+        """An answer for every customer, worked out once for those alike (``own``: in all that is known of them)."""
+        cells, params = self._place(histories, own=own)
         out = np.empty(len(cells.weight))
         for start in range(0, len(out), _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -286,12 +286,13 @@ class FittedPurchases(FittedWithMargin):
         )
         return [values.take(cells.which) for values in (alive, *means)]
 
-    def _place(self, histories: Histories) -> tuple["Cells", "Params"]:
+    def _place(self, histories: Histories, *, own: bool = False) -> tuple["Cells", "Params"]:
         """The customers with those alike merged, in the time unit, and the parameters: numbers, or arrays by cell."""
         from retention._kernels.purchases import Cells
 
         if self.design is None:
-            return self.recipe.cells(histories).scaled(self.time_unit_days), self.purchase_params
+            cells = self.recipe.own_cells(histories) if own else self.recipe.cells(histories)
+            return cells.scaled(self.time_unit_days), self.purchase_params
         rows = self.recipe.rows(histories).scaled(self.time_unit_days)
         cells = Cells(rows, np.ones(len(histories)), np.arange(len(histories)))
         return cells, self._moved(np.log(self.purchase_params), self.coefficients, self.design.matrix(histories))

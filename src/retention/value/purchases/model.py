@@ -57,6 +57,7 @@ class PurchaseModel:
     """
 
     NAME: ClassVar[str]
+    scale_free: ClassVar[bool] = True  # no sum of money is known by heart: cents are as good as whole money
     CENTER: ClassVar[Mapping[str, float]]
     FACTOR: ClassVar[float] = 4.5
 
@@ -273,6 +274,10 @@ class PurchaseModel:
         if weight is None and type(self).rows is PurchaseModel.rows and type(self).cells is PurchaseModel.cells:
             return merged(histories, self.rows, gaps=gaps, which=which)
         return merge(self.rows(histories), weight, gaps=gaps, which=which)
+
+    def own_cells(self, histories: Histories) -> "Cells":
+        """As ``cells``, with those apart who differ in anything that a single customer's likelihood reads."""
+        return self.cells(histories)
 
     def log_prior(self, clock: float) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
         """Means and standard deviations of the log-parameters (times in ``clock`` days), and the precision of those

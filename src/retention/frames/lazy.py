@@ -1,0 +1,173 @@
+"""Tables that stay where they are: a lazy frame of the caller's engine, or files opened by the embedded one."""
+
+import glob
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from retention.errors import ConfigError, MissingExtraError, ReadError
+from retention.frames.reading import Source
+
+if TYPE_CHECKING:
+    import narwhals.stable.v2 as nw
+
+__all__ = ["engine_of", "lazily", "local_time", "open_lazy"]
+
+Engine = Literal["duckdb", "polars", "pyspark", "ibis", "dask"]
+
+_ENGINES: dict[str, Engine] = {
+    "duckdb": "duckdb",
+    "polars": "polars",
+    "pyspark": "pyspark",
+    "pyspark[connect]": "pyspark",
+    "sqlframe": "pyspark",
+    "ibis": "ibis",
+    "dask": "dask",
+}
+
+
+def open_lazy(source: Any) -> "nw.LazyFrame[Any]":
+    """The source as a lazy frame; nothing is read yet but the names of the columns.
+
+    Args:
+        source: a path to Parquet or CSV (a file, a folder of files, a pattern such as ``"sales/*.parquet"``), or a
+            frame: lazy ones of polars, DuckDB, PySpark, Ibis and Dask stay in their engine, eager ones of pandas,
+            polars and pyarrow are handed to the embedded engine without being copied.
+
+    Raises:
+        ReadError: no such file, or no table at all.
+        MissingExtraError: a path or an eager frame, and neither DuckDB nor polars is installed.
+    """
+    import narwhals.stable.v2 as nw
+
+    if isinstance(source, str | Path):
+        return _open_files(str(source))
+    if isinstance(source, Source):
+        raise ReadError(
+            "a source that was read into memory already",
+            rule="a scan is of what has not been read",
+            remedy="pass the path or the frame itself",
+        )
+    try:
+        frame: Any = lazily(source)
+    except TypeError:
+        raise ReadError(
+            f"a source of type {type(source).__name__}",
+            rule="a source is a path, or a frame of polars, DuckDB, PySpark, Ibis, Dask, pandas or pyarrow",
+            remedy="pass the path as text, or put the data into a frame",
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        engine_of(frame)
+        return frame
+    if not isinstance(frame, nw.DataFrame):
+        raise ReadError(
+            f"a {type(source).__name__}",
+            rule="a source has columns",
+            remedy="pass a frame",
+        )
+    return frame.lazy(backend=_embedded("an eager frame"))
+
+
+def lazily(native: Any) -> "nw.LazyFrame[Any]":
+    """A lazy frame of any library as narwhals has it."""
+    import narwhals.stable.v2 as nw
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
+        frame: nw.LazyFrame[Any] = nw.from_native(native)
+    return frame
+
+
+def engine_of(frame: "nw.LazyFrame[Any]") -> Engine:
+    """The engine that holds a lazy frame."""
+    name = str(frame.implementation).removeprefix("Implementation.").lower()
+    name = {"pyspark_connect": "pyspark"}.get(name, name)
+    if name not in _ENGINES:
+        raise ReadError(
+            f"a lazy frame of {name}",
+            rule=f"engines are {', '.join(dict.fromkeys(_ENGINES.values()))}",
+            remedy="write the table to Parquet and pass the path",
+        )
+    return _ENGINES[name]
+
+
+def _embedded(what: str) -> Any:
+    for name in ("duckdb", "polars"):
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise MissingExtraError(f"scanning {what}", library="duckdb", extra="duckdb")
+
+
+def _open_files(path: str) -> "nw.LazyFrame[Any]":
+
+    where = Path(path)
+    suffixes = (".parquet", ".csv")
+    if where.is_dir():
+        found = sorted(str(file) for suffix in suffixes for file in where.rglob(f"*{suffix}"))
+    elif where.is_file():
+        found = [path]
+    else:
+        found = sorted(glob.glob(path, recursive=True))
+    kinds = {Path(file).suffix.lower() for file in found}
+    if not found:
+        raise ReadError(
+            f"{where.name}: no such file, and no file that matches",
+            rule="a path is a file, a folder with .parquet or .csv files in it, or a pattern that some match",
+            remedy="check the path",
+        )
+    if len(kinds) > 1 or not kinds <= set(suffixes):
+        raise ReadError(
+            f"{where.name}: files of kind {', '.join(sorted(kinds))}",
+            rule="the files of one scan are all Parquet or all CSV",
+            remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
+        )
+    parquet = kinds == {".parquet"}
+    if _embedded("files") == "duckdb":
+        import duckdb
+
+        connection = duckdb.connect()
+        files: Any = found  # several, which its types do not say of CSV
+        relation = connection.read_parquet(files) if parquet else connection.read_csv(files)
+        return lazily(relation)
+    import polars
+
+    return lazily(polars.scan_parquet(found) if parquet else polars.scan_csv(found, try_parse_dates=True))
+
+
+def local_time(frame: "nw.LazyFrame[Any]", column: str, zone: str) -> "nw.LazyFrame[Any]":
+    """The same frame with the instants of a column as wall-clock time of a zone, whatever the session's zone is."""
+    import narwhals.stable.v2 as nw
+
+    native, engine = frame.to_native(), engine_of(frame)
+    if engine in ("polars", "dask"):
+        local = nw.col(column).dt.convert_time_zone(zone).dt.replace_time_zone(None)
+        return frame.with_columns(local.alias(column))
+    quoted = '"' + column.replace('"', '""') + '"'
+    if engine == "duckdb":
+        others = ", ".join('"' + name.replace('"', '""') + '"' for name in frame.columns if name != column)
+        text = "'" + zone.replace("'", "''") + "'"
+        return lazily(native.project(f"{others}, timezone({text}, {quoted}) AS {quoted}"))
+    if engine == "pyspark":
+        from pyspark.sql import functions as spark
+
+        ticks = "`" + column.replace("`", "``") + "`"
+        text = zone.replace("'", "")
+        wall = spark.expr(
+            f"convert_timezone('UTC', '{text}', "
+            f"timestampadd(MICROSECOND, unix_micros({ticks}), TIMESTAMP_NTZ'1970-01-01 00:00:00'))"
+        )
+        return lazily(native.withColumn(column, wall))
+    if engine == "ibis":
+        return lazily(native.mutate(**{column: _ibis_local(native[column], zone)}))
+    raise ConfigError(f"time_zone={zone!r} with {engine}", rule="zones are turned in the engine", remedy="see the docs")
+
+
+def _ibis_local(column: Any, zone: str) -> Any:
+    import ibis
+
+    def timezone(zone: str, at: Any) -> Any:
+        """The engine's own function."""
+
+    takes = (("string", ibis.dtype("timestamp('UTC')")), "timestamp")
+    return ibis.udf.scalar.builtin(timezone, name="timezone", signature=takes)(zone, column)

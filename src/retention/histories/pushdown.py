@@ -1,0 +1,287 @@
+"""The summary where the transactions are: the same definition as :func:`summarize`, run by the engine."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from retention.domain.days import as_day
+from retention.frames.lazy import lazily
+from retention.frames.table import IntColumn
+from retention.histories.history import Histories
+from retention.records.scan import MICRO, TransactionScan
+from retention.records.transactions import TransactionLog
+
+if TYPE_CHECKING:
+    import narwhals.stable.v2 as nw
+
+__all__ = ["HistoryScan", "summarize_scan"]
+
+
+def _day_number(frame: "nw.LazyFrame[Any]", date: str) -> "nw.LazyFrame[Any]":
+    """Days since 1970 of a date column, by civil arithmetic: whole numbers that every engine computes alike."""
+    import narwhals.stable.v2 as nw
+
+    year, month, day = (getattr(nw.col(date).dt, part)().cast(nw.Int64) for part in ("year", "month", "day"))
+    frame = frame.with_columns(_y=year - nw.when(month <= 2).then(nw.lit(1)).otherwise(nw.lit(0)), _m=(month + 9) % 12)
+    frame = frame.with_columns(_era=nw.col("_y") // 400, _doy=(nw.col("_m") * 153 + 2) // 5 + day - 1)
+    of_era = nw.col("_y") - nw.col("_era") * 400
+    return frame.with_columns(
+        day=nw.col("_era") * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + nw.col("_doy") - 719468
+    ).drop("_y", "_m", "_era", "_doy")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class HistoryScan:
+    """Histories in the engine that holds the transactions; ``frame`` is lazy, one row a customer.
+
+    Its columns have the names of :class:`Histories`. ``local`` holds the few customers whose rows include an order and
+    the credit note that took it back: which of them undid which is decided row by row, as for a log that is in memory.
+    """
+
+    frame: "nw.LazyFrame[Any]"
+    local: Histories | None
+    as_of: dt.date
+    scan: TransactionScan
+
+    def collect(self) -> Histories:
+        """The base in memory, one row a customer in order of her id."""
+        columns = _arrays(self.frame)
+        columns["customer_id"] = columns["customer_id"].astype(np.str_)
+        for day in ("first_at", "last_at"):
+            columns[day] = columns[day].astype("datetime64[D]")
+        if self.local is not None:
+            mine = self.local.columns()
+            columns = {name: np.concatenate([values, mine[name]]) for name, values in columns.items()}
+        order = np.argsort(columns["customer_id"], kind="stable")
+        return Histories(
+            **{name: values[order] for name, values in columns.items()},
+            as_of=self.as_of,
+            currency=self.scan.currency,
+            provenance=attrs.evolve(self.scan.provenance, as_of=self.as_of.isoformat()),
+        )
+
+    def cells(self) -> tuple[Histories, IntColumn]:
+        """Customers alike taken together: one row for each (frequency, recency, age), and how many customers it is.
+
+        Purchase models need no more, so ``model.fit_purchases(cells, weight)`` is the fit to the whole base, exactly.
+        """
+        import narwhals.stable.v2 as nw
+
+        alike = ["frequency", "recency_days", "age_days"]
+        found = _arrays(self.frame.group_by(alike).agg(nw.len().alias("customers")))
+        if self.local is not None:
+            mine = {name: getattr(self.local, name) for name in alike}
+            found = {name: np.concatenate([found[name], mine.get(name, np.ones(len(self.local)))]) for name in found}
+        rows = np.stack([found[name].astype(np.float64) for name in alike], axis=1)
+        distinct, which = np.unique(rows, axis=0, return_inverse=True)
+        count = np.bincount(which.reshape(-1), found["customers"], minlength=len(distinct)).astype(np.int64)
+        base = Histories.from_arrays(
+            frequency=distinct[:, 0].astype(np.int64), recency_days=distinct[:, 1], age_days=distinct[:, 2]
+        )
+        return attrs.evolve(base, as_of=self.as_of), count
+
+    def __repr__(self) -> str:
+        return f"<HistoryScan on {self.as_of}: in {self.scan.engine}, not read>"
+
+
+def _arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
+    """The rows of a small enough table, as numpy arrays."""
+    collected = frame.collect()
+    return {name: collected[name].to_numpy() for name in collected.columns}
+
+
+def summarize_scan(
+    scan: TransactionScan, *, as_of: str | dt.date, gaps: bool = True, squares: bool = False
+) -> HistoryScan:
+    """Every customer's history on the evening of ``as_of``, worked out by the engine that holds the transactions.
+
+    Args:
+        scan: what :func:`retention.records.scan_transactions` named.
+        as_of: the last day that is known.
+        gaps: whether to sum the logarithms of the gaps between purchase days (the clocks need them; they cost a sort).
+        squares: whether to sum the squares of what repeat purchase days brought (some margin models need them).
+    """
+    import narwhals.stable.v2 as nw
+
+    day = as_of if isinstance(as_of, dt.date) else as_day(as_of)
+    known = scan.until(day)
+    if scan.engine == "dask":
+        return HistoryScan(frame=_by_partition(known, day), local=None, as_of=day, scan=scan)
+    lines, local = _apart(known, day)
+    today = int(np.datetime64(day, "D").astype(np.int64))
+    lines = lines.with_columns(
+        returns=nw.when(nw.col("revenue") < 0).then(-nw.col("revenue")).otherwise(nw.lit(0)),
+    )
+    sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns")]
+    days = _day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
+    bought = nw.col("bought") == 1
+    days = days.with_columns(on=nw.when(bought).then(nw.col("day")), purchase=nw.when(bought).then(nw.col("date")))
+    days = days.with_columns(first=nw.col("on").min().over("customer"))
+    if gaps:
+        before = nw.col("day").shift(1).over("customer", "bought", order_by="day")
+        gap = nw.when(bought).then((nw.col("day") - before).cast(nw.Float64)).log()
+        days = days.with_columns(gap=gap).with_columns(gap_squared=nw.col("gap") * nw.col("gap"))
+    else:
+        days = days.with_columns(gap=nw.lit(0.0), gap_squared=nw.lit(0.0))
+    days = days.with_columns(later=nw.when(nw.col("day") > nw.col("first")).then(nw.col("margin")).otherwise(nw.lit(0)))
+    each = (
+        days.group_by("customer")
+        .agg(
+            nw.col("on").min().alias("first_day"),
+            nw.col("on").max().alias("last_day"),
+            nw.col("on").count().alias("purchase_days"),
+            nw.col("purchase").min().alias("first_at"),
+            nw.col("purchase").max().alias("last_at"),
+            *(nw.col(name).sum() for name in ("revenue", "margin", "returns", "later", "gap", "gap_squared")),
+        )
+        .filter(nw.col("purchase_days") > 0)
+    )
+    orders = nw.col("purchase_days")
+    if scan.has_orders or scan.has_times:
+        each, orders = each.join(_orders(lines, scan), on="customer", how="left"), nw.col("orders")
+    if squares:
+        each = each.join(_squares(days), on="customer", how="left")
+    frequency = nw.col("purchase_days") - 1
+    later = nw.col("later").cast(nw.Float64) / MICRO
+    frame = each.select(
+        customer_id=nw.col("customer"),
+        first_at=nw.col("first_at"),
+        last_at=nw.col("last_at"),
+        frequency=frequency.cast(nw.Int64),
+        recency_days=(nw.col("last_day") - nw.col("first_day")).cast(nw.Float64),
+        age_days=(today - nw.col("first_day")).cast(nw.Float64),
+        orders=orders.cast(nw.Int64),
+        **{name: nw.col(name).cast(nw.Float64) / MICRO for name in ("revenue", "margin", "returns")},
+        margin_mean=nw.when(frequency > 0).then(later / frequency.cast(nw.Float64)).otherwise(nw.lit(0.0)),
+        margin_squares=nw.col("squares").fill_null(0.0) if squares else nw.lit(0.0),
+        gap_log_sum=nw.col("gap").fill_null(0.0),
+        gap_log_squares=nw.col("gap_squared").fill_null(0.0),
+    )
+    return HistoryScan(frame=frame, local=local, as_of=day, scan=scan)
+
+
+def _orders(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> "nw.LazyFrame[Any]":
+    """Distinct orders of each customer; rows without an order number are in the order of their time stamp."""
+    import narwhals.stable.v2 as nw
+
+    kept = lines.filter(nw.col("bought") == 1)
+    keys = ["customer", "at"]
+    if scan.has_orders:
+        kept = kept.with_columns(stamp=nw.when(nw.col("order").is_null()).then(nw.col("at")))
+        keys = ["customer", "order", "stamp"]
+    distinct = kept.group_by(keys).agg(nw.len().alias("rows"))
+    return distinct.group_by("customer").agg(nw.len().alias("orders"))
+
+
+def _squares(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+    """Sums of squared margins of repeat purchase days; a day of returns counts against the last purchase day before.
+
+    The first repeat purchase day takes those that came between it and the first purchase.
+    """
+    import narwhals.stable.v2 as nw
+
+    turn = nw.col("bought").cum_sum().over("customer", order_by="day")
+    most = nw.col("bought").sum().over("customer")
+    turned = days.with_columns(turn=turn, most=most).filter(nw.col("most") > 1, nw.col("day") > nw.col("first"))
+    turned = turned.with_columns(turn=nw.when(nw.col("turn") < 2).then(nw.lit(2)).otherwise(nw.col("turn")))
+    each = turned.group_by("customer", "turn").agg(nw.col("margin").sum())
+    each = each.with_columns(money=nw.col("margin").cast(nw.Float64) / MICRO)
+    each = each.with_columns(squares=nw.col("money") * nw.col("money"))
+    return each.group_by("customer").agg(nw.col("squares").sum())
+
+
+_NAMED = 2_000
+"""Up to so many customers are told by name in a query; more are told by a join."""
+
+
+def _apart(scan: TransactionScan, day: dt.date) -> tuple["nw.LazyFrame[Any]", Histories | None]:
+    """The rows without those of customers who have an order and a credit note that undid it; and their histories.
+
+    Candidates are found in the engine: a row that gives money back, and one of the same customer, amount and pieces up
+    to two days older. All rows of these customers, and of nobody else, are read.
+    """
+    import narwhals.stable.v2 as nw
+
+    from retention.histories.summarize import summarize
+
+    keys = ["customer", "size", "pieces"]
+    sized = scan.lines.with_columns(size=nw.col("revenue").abs())
+    given_back = _day_number(sized.filter(nw.col("revenue") < 0).select(*keys, "date"), "date").drop("date")
+    sold = _day_number(sized.filter(nw.col("revenue") > 0).select(*keys, "date"), "date").drop("date")
+    pairs = given_back.rename({"day": "back_day"}).join(sold, on=keys, how="inner")
+    ago = nw.col("back_day") - nw.col("day")
+    found = pairs.filter(ago >= 0, ago <= 2).select("customer").unique()
+    who = found.collect()["customer"].to_list()
+    if not who:
+        return scan.lines, None
+    if len(who) <= _NAMED:
+        theirs = nw.col("customer").is_in(who)
+        mine, others = scan.lines.filter(theirs), scan.lines.filter(~theirs)
+    else:
+        mine = scan.lines.join(found, on="customer", how="semi")
+        others = scan.lines.join(found, on="customer", how="anti")
+    log = _in_memory(mine, scan)
+    return others, summarize(log, as_of=day, habits=False)
+
+
+def _by_partition(scan: TransactionScan, day: dt.date) -> "nw.LazyFrame[Any]":
+    """Dask knows no ordered windows: its workers are given all rows of some customers each, and summarise them."""
+    native: Any = scan.lines.to_native()
+    told: dict[str, Any] = {"has_orders": scan.has_orders, "currency": scan.currency, "day": day}
+    empty = _partition(native._meta, **told)
+    summed: nw.LazyFrame[Any] = lazily(native.shuffle("customer").map_partitions(_partition, meta=empty, **told))
+    return summed
+
+
+def _partition(rows: Any, *, has_orders: bool, currency: str | None, day: dt.date) -> Any:
+    """The histories of one partition, in a frame of the same library."""
+    from retention.histories.summarize import summarize
+
+    columns = {name: rows[name].to_numpy() for name in rows.columns}
+    who = columns["customer"]
+    base = summarize(_log_of(columns, has_orders, currency), as_of=day, habits=False)
+    if who.dtype.kind in "iu":
+        ids: Any = base.customer_id.astype(np.int64)
+    else:
+        ids = base.customer_id.astype(object)
+    return type(rows)({**base.columns(), "customer_id": ids})
+
+
+def _in_memory(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> Any:
+    return _log_of(_arrays(lines), scan.has_orders, scan.currency)
+
+
+def _log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
+    """A log in memory of the rows of a scan."""
+    from retention.frames.coded import Coded
+    from retention.records._pairs import undone_at
+    from retention.records.money import Amounts
+    from retention.records.quality import Quality
+
+    n = len(rows["revenue"])
+    revenue, margin = (Amounts(rows[name].astype(np.int64), 6) for name in ("revenue", "margin"))
+    at = rows["at"].astype("datetime64[s]")
+    customers = Coded.of(rows["customer"])
+    orders = None
+    if has_orders:
+        orders = Coded.of(
+            [
+                f"no number, {stamp}" if one is None or one != one else str(one)
+                for one, stamp in zip(rows["order"].tolist(), at, strict=True)
+            ]
+        )
+    return TransactionLog(
+        customers=customers,
+        at=at,
+        revenue=revenue,
+        margin=margin,
+        is_return=rows["bought"] == 0,
+        undone_at=undone_at(customers.codes, at, revenue.minor, [rows["pieces"].astype(np.int64)]),
+        line=np.arange(1, n + 1, dtype=np.int64),
+        orders=orders,
+        currency=currency,
+        quality=Quality.clean(rows=n, money=revenue.total()),
+    )

@@ -1,0 +1,293 @@
+"""Transactions that stay where they are: named columns of a lazy table, and the account of the rows set aside."""
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from retention.errors import ColumnError, ConfigError, nearest
+from retention.frames.lazy import Engine, engine_of, local_time, open_lazy
+from retention.frames.table import IntColumn, Provenance, Table, TextColumn, column
+
+if TYPE_CHECKING:
+    import narwhals.stable.v2 as nw
+
+__all__ = ["ScanQuality", "TransactionScan", "scan_transactions"]
+
+MICRO = 1_000_000
+"""Money is summed as whole millionths: exact, and the same in every engine whatever the order of the rows."""
+
+_REASONS = ("", "missing customer", "missing date", "unreadable amount", "absurd amount")
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class ScanQuality(Table):
+    """One row a reason: how many rows of the source were set aside; the empty reason is of those kept."""
+
+    key = "reason"
+
+    reason: TextColumn = column("why; empty for rows that are kept")
+    rows: IntColumn = column("how many", unit="count")
+
+    @property
+    def rows_in(self) -> int:
+        """All rows of the source."""
+        return int(self.rows.sum())
+
+    @property
+    def rows_kept(self) -> int:
+        """Rows that count."""
+        return int(self.rows[self.reason == ""].sum())
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class TransactionScan:
+    """Transactions in the engine that holds them; nothing is read until a result is asked for.
+
+    ``lines`` is a lazy frame of the kept rows: ``customer`` (text or whole number, as the source has it), ``at``,
+    ``date``, ``order`` where there are orders, ``revenue``, ``margin`` and ``pieces`` in whole millionths, ``bought``
+    (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason`` of every row, as a
+    number.
+    """
+
+    lines: "nw.LazyFrame[Any]"
+    judged: "nw.LazyFrame[Any]"
+    engine: Engine
+    has_orders: bool
+    has_times: bool
+    currency: str | None = None
+    provenance: Provenance = attrs.field(factory=Provenance)
+
+    def quality(self) -> ScanQuality:
+        """Count, in the engine, the rows that are kept and those that are set aside, by reason: one pass."""
+        import narwhals.stable.v2 as nw
+
+        counted = self.judged.group_by("reason").agg(nw.len().alias("rows")).collect()
+        found = dict(zip(counted["reason"].to_list(), counted["rows"].to_list(), strict=True))
+        there = [number for number in range(len(_REASONS)) if number == 0 or found.get(number)]
+        return ScanQuality(
+            reason=np.asarray([_REASONS[number] for number in there], dtype=np.str_),
+            rows=np.asarray([found.get(number, 0) for number in there], dtype=np.int64),
+        )
+
+    def last_day(self) -> dt.date | None:
+        """The day of the last kept row; None if there is none."""
+        import narwhals.stable.v2 as nw
+
+        latest = self.lines.select(nw.col("date").max()).collect()["date"].to_list()[0]
+        return latest.date() if isinstance(latest, dt.datetime) else latest
+
+    def until(self, as_of: dt.date) -> Self:
+        """The rows up to and including a day."""
+        import narwhals.stable.v2 as nw
+
+        last = dt.datetime.combine(as_of, dt.time()) if self.engine == "dask" and self.has_times else as_of
+        return attrs.evolve(self, lines=self.lines.filter(nw.col("date") <= last))
+
+    def __repr__(self) -> str:
+        return f"<TransactionScan: rows in {self.engine}, not read>"
+
+
+def scan_transactions(
+    source: Any,
+    *,
+    customer: str,
+    at: str,
+    revenue: str | None = None,
+    quantity: str | None = None,
+    unit_price: str | None = None,
+    order: str | None = None,
+    margin: str | float | None = None,
+    cost: str | None = None,
+    currency: str | None = None,
+    time_zone: str | None = None,
+    max_amount: float = 1e9,
+) -> TransactionScan:
+    """Name the columns of a table of transactions that is not to be read into memory.
+
+    The table must be clean in its types: dates are dates or time stamps, amounts are numbers, ids are text or whole
+    numbers. For files as people keep them, with dates in words and amounts in local notation, use
+    ``rt.read_transactions``.
+
+    Args:
+        source: a path to Parquet or CSV (file, folder or pattern), or a frame of polars, DuckDB, PySpark, Ibis, Dask,
+            pandas or pyarrow. Lazy frames stay in their engine.
+        customer: column with the customer's id.
+        at: column with the date or time stamp.
+        revenue: column with the money of the row; or give ``quantity`` and ``unit_price``.
+        quantity: column with the number of pieces; a negative one marks a return.
+        unit_price: column with the price of one piece.
+        order: column with the order's number; without one, rows of a customer with one time stamp are one order.
+        margin: column with the margin of the row, or a rate of revenue such as 0.35.
+        cost: column with the cost of goods of the row; margin is revenue less cost.
+        currency: the currency's code.
+        time_zone: the shop's zone, into whose wall clock time stamps with a zone are turned. They need one.
+        max_amount: rows of more money than this, either way, are set aside.
+
+    Raises:
+        ColumnError: a column is missing, or is not of a type that can be summed or compared as it is.
+        ConfigError: the arguments contradict each other.
+
+    Example:
+        >>> import polars
+        >>> table = polars.LazyFrame({"who": [7, 7, None], "day": ["2011-01-03", "2011-02-01", "2011-02-02"],
+        ...                           "sum": [9.99, 5.0, 1.0]}).with_columns(polars.col("day").str.to_date())
+        >>> scan = scan_transactions(table, customer="who", at="day", revenue="sum")
+        >>> scan
+        <TransactionScan: rows in polars, not read>
+        >>> scan.quality().rows_kept
+        2
+    """
+    _check(revenue, quantity, unit_price, margin, cost, time_zone)
+    import narwhals.stable.v2 as nw
+
+    frame = open_lazy(source)
+    roles = {
+        "customer": customer,
+        "at": at,
+        "revenue": revenue,
+        "quantity": quantity,
+        "unit_price": unit_price,
+        "order": order,
+        "margin": margin if isinstance(margin, str) else None,
+        "cost": cost,
+    }
+    named = {role: name for role, name in roles.items() if name is not None}
+    schema = frame.collect_schema()
+    for role, name in named.items():
+        if name not in schema:
+            raise ColumnError(
+                f"no column {name!r} for {role}",
+                rule=f"the source has {len(schema)} columns",
+                remedy=nearest(name, list(schema)),
+            )
+    types = {role: schema[name] for role, name in named.items()}
+    _refuse_types(named, types, time_zone)
+    frame = frame.select(**{f"_{role}": nw.col(name) for role, name in named.items()})
+    zoned = getattr(types["at"], "time_zone", None) is not None
+    if zoned and time_zone is not None:
+        frame = local_time(frame, "_at", time_zone)
+    money = {role: _number(f"_{role}", types[role]) for role in ("revenue", "unit_price", "quantity", "cost", "margin")
+             if role in named}  # fmt: skip
+    earned = money["revenue"] if "revenue" in money else money["quantity"] * money["unit_price"]
+    frame = frame.with_columns(_earned=earned)
+    if "margin" in money:
+        kept = money["margin"]
+    elif "cost" in money:
+        # Goods that come back bring their cost back, whichever sign it is written with.
+        back = (nw.col("_earned") < 0) & (money["cost"] > 0)
+        kept = nw.col("_earned") - nw.when(back).then(-money["cost"]).otherwise(money["cost"])
+    else:
+        kept = nw.col("_earned") * (1.0 if margin is None else float(margin))
+    frame = frame.with_columns(_kept=kept)
+    amounts = (nw.col("_earned"), nw.col("_kept"))
+    absurd = (amounts[0].abs() > max_amount) | (amounts[1].abs() > max_amount)
+    who = nw.col("_customer")
+    nobody = who.is_null()
+    if types["customer"] == nw.String:
+        frame = frame.with_columns(_customer=nw.col("_customer").str.strip_chars())
+        nobody = who.is_null() | (who == "")
+    frame = frame.with_columns(
+        reason=nw.when(nobody)
+        .then(nw.lit(1))
+        .when(nw.col("_at").is_null())
+        .then(nw.lit(2))
+        .when(amounts[0].is_null() | amounts[1].is_null())
+        .then(nw.lit(3))
+        .when(absurd)
+        .then(nw.lit(4))
+        .otherwise(nw.lit(0))
+    )
+    back = nw.col("_earned") < 0
+    if "quantity" in named:
+        back = back | (money["quantity"].fill_null(0.0) < 0)
+    has_times, engine = types["at"] == nw.Datetime, engine_of(frame)
+    kept_rows = frame.filter(nw.col("reason") == 0)
+    lines = kept_rows.select(
+        customer=who,
+        at=nw.col("_at"),
+        date=_date(nw.col("_at"), engine) if has_times else nw.col("_at"),
+        **({} if order is None else {"order": nw.col("_order")}),
+        revenue=_micro(amounts[0]),
+        margin=_micro(amounts[1]),
+        pieces=_micro(money["quantity"].abs().fill_null(0.0)) if "quantity" in named else nw.lit(0),
+        bought=nw.when(back).then(nw.lit(0)).otherwise(nw.lit(1)),
+    )
+    notes = ("no margin was given: margin is taken to be revenue, so every margin below is revenue",)
+    return TransactionScan(
+        lines=lines,
+        judged=frame.select("reason"),
+        engine=engine,
+        has_orders=order is not None,
+        has_times=has_times,
+        currency=currency,
+        provenance=Provenance(notes=notes if margin is None and cost is None else ()),
+    )
+
+
+def _number(name: str, dtype: Any) -> Any:
+    """An amount as float64, with NaN and infinity as what they are: nothing."""
+    import narwhals.stable.v2 as nw
+
+    value = nw.col(name).cast(nw.Float64)
+    return value.fill_nan(None) if dtype.is_float() else value
+
+
+def _date(at: Any, engine: Engine) -> Any:
+    """The day of a time stamp; Dask's frames know no dates, there it is the first moment of the day."""
+    return at.dt.truncate("1d") if engine == "dask" else at.dt.date()
+
+
+def _micro(amount: Any) -> Any:
+    import narwhals.stable.v2 as nw
+
+    return (amount * float(MICRO)).round(0).cast(nw.Int64)
+
+
+def _check(revenue: Any, quantity: Any, unit_price: Any, margin: Any, cost: Any, time_zone: Any) -> None:
+    if (revenue is None) == (unit_price is None):
+        raise ConfigError(
+            "revenue and unit_price" if revenue is not None else "neither revenue nor unit_price",
+            rule="the money of a row is one column, or quantity times unit_price",
+            remedy="name one of the two",
+        )
+    if unit_price is not None and quantity is None:
+        raise ConfigError("unit_price without quantity", rule="their product is the money", remedy="name quantity too")
+    if margin is not None and cost is not None:
+        raise ConfigError("margin and cost", rule="margin is given or follows from cost", remedy="leave one out")
+    if not isinstance(margin, str | None) and not 0.0 < float(margin) <= 1.0:
+        raise ConfigError(
+            f"margin={margin!r}",
+            rule="a margin rate is a share of revenue above 0 and at most 1",
+            remedy="write 0.35 for 35 percent, or name a column",
+        )
+    if time_zone is not None and time_zone not in zoneinfo.available_timezones():
+        raise ConfigError(
+            f"time_zone={time_zone!r}",
+            rule="a time zone is one of the IANA database, such as Europe/Berlin",
+            remedy=nearest(str(time_zone), sorted(zoneinfo.available_timezones())),
+        )
+
+
+def _refuse_types(named: Mapping[str, str], types: Mapping[str, Any], time_zone: str | None) -> None:
+    import narwhals.stable.v2 as nw
+
+    def refuse(role: str, rule: str, remedy: str) -> None:
+        raise ColumnError(f"column {named[role]!r} ({role}) of type {types[role]}", rule=rule, remedy=remedy)
+
+    who, at = types["customer"], types["at"]
+    if not (who == nw.String or who.is_integer() or who == nw.Categorical or who == nw.Enum):
+        refuse(
+            "customer", "ids are text or whole numbers", "cast the column: as floats ids read 17850.0 here, 17850 there"
+        )
+    if at not in (nw.Date, nw.Datetime):
+        refuse("at", "dates are dates or time stamps by type", "cast the column, or use rt.read_transactions")
+    if getattr(at, "time_zone", None) is not None and time_zone is None:
+        refuse("at", "instants with a zone have a day only where the shop is", "pass time_zone='Europe/Berlin'")
+    for role in ("revenue", "quantity", "unit_price", "margin", "cost"):
+        if role in types and not types[role].is_numeric():
+            refuse(role, "amounts are numbers by type", "cast the column, or use rt.read_transactions")

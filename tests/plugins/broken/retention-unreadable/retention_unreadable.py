@@ -1,0 +1,1 @@
+"""Has a list of entry points that cannot be read."""
