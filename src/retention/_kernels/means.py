@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 __all__ = ["Estimate", "interval_about", "mean_interval", "skew_quantile"]
 
@@ -44,9 +44,12 @@ def skew_quantile(z: float, skewness: float, n: int) -> float:
     return 3 / a * (math.copysign(abs(1 + u) ** (1 / 3), 1 + u) - 1)
 
 
-def interval_about(value: float, rest: Floats, level: float) -> Estimate:
-    """A value whose error is the mean of independent ``rest`` (which sum to 0), with Hall's interval at ``level``.
+def interval_about(value: float, rest: Floats, level: float, *, student: bool = False) -> Estimate:
+    r"""A value whose error is the mean of independent ``rest`` (which sum to 0), with Hall's interval at ``level``.
 
+    With ``student`` the normal quantile gives way to Student's, with the degrees of freedom that the variance has:
+    :math:`\nu = 2 n / (\kappa - 1)` for values of kurtosis :math:`\kappa`, which matches the variance of
+    :math:`s^2` (Satterthwaite 1946). Where few values carry all of it, its own doubt is the larger part of the matter.
     Without spread all ends are the value.
     """
     n = len(rest)
@@ -57,6 +60,11 @@ def interval_about(value: float, rest: Floats, level: float) -> Estimate:
     skewness = float(np.einsum("n,n,n->", rest, rest, rest)) / n / variance**1.5
     error = math.sqrt(variance / (n - 1))
     z = float(ndtri((1 + level) / 2))
+    if student:
+        squares = rest * rest
+        kurtosis = float(np.einsum("n,n->", squares, squares)) / n / variance**2
+        # Values of one size either way know their variance exactly.
+        z = float(stdtrit(max(2 * n / (kurtosis - 1), 1.0), (1 + level) / 2)) if kurtosis > 1 + 1e-9 else z
     return Estimate(
         value,
         error,

@@ -72,9 +72,10 @@ def difference(one: Valued, other: Valued) -> Valued:
 def estimate(valued: Valued, level: float, person: Ints | None = None) -> Estimate:
     """The value with error and interval; rows with one number in ``person`` (0, 1, ... without gaps) are one draw."""
     if person is None:
-        return interval_about(valued.value, valued.rest, level)
+        return interval_about(valued.value, valued.rest, level, student=True)
     whole = np.bincount(person, valued.rest)
-    return interval_about(valued.value, np.asarray(whole * (len(whole) / len(valued.rest))), level)
+    each = np.asarray(whole * (len(whole) / len(valued.rest)))
+    return interval_about(valued.value, each, level, student=True)
 
 
 class Support(NamedTuple):

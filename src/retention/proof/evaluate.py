@@ -62,8 +62,9 @@ def evaluate_policy(
     that has seen these rewards: its errors look smaller than they are, and so does the interval. Where propensities are
     right, ``dr`` has no bias however bad its guesses are.
 
-    Intervals are corrected for skewness (Hall 1992). On spend, where few buy, the plain ones and the percentile
-    bootstrap are too short: about 80 % for 95 % at a thousand rows. Rows of one ``customer_id`` count as one draw.
+    Intervals are corrected for skewness (Hall 1992), with Student's quantile for the degrees of freedom that the
+    variance itself has. On spend, where few buy, the plain ones and the percentile bootstrap are too short: about 80 %
+    for 95 % at a thousand rows. Rows of one ``customer_id`` count as one draw.
 
     **Thin overlap.** If the effective buyers who match are fewer than ``least_buyers`` (50), or over 1 % of the
     policy's decisions could not have been made by the log, no number is given. A *buyer* is a row whose reward is not

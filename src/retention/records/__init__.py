@@ -14,7 +14,7 @@ from retention.records.lists import (
 from retention.records.money import Amounts
 from retention.records.permissions import Consents
 from retention.records.quality import Quality, RowsSetAside, SetAside
-from retention.records.reading import read_transactions
+from retention.records.reading import Reader, read_transactions
 from retention.records.referrals import TIES, Referrals, ReferralTree
 from retention.records.roles import complete_roles, guess_roles, lacking_roles
 from retention.records.scan import ScanQuality, TransactionScan, scan_transactions
@@ -23,6 +23,7 @@ from retention.records.transactions import TransactionLog
 
 __all__ = [
     "read_transactions",
+    "Reader",
     "TransactionLog",
     "scan_transactions",
     "TransactionScan",

@@ -3,7 +3,7 @@
 import importlib.metadata
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -21,11 +21,26 @@ from retention.records._sieve import Sieve, nothing_left
 from retention.records.money import Amounts
 from retention.records.transactions import NO_MARGIN, TransactionLog
 
-__all__ = ["read_transactions"]
+__all__ = ["Reader", "read_transactions"]
 
 DAY_FIRST_GUESSED = "nothing in the file proves whether day or month comes first: dates like 03/04 are read day first"
 _ENOUGH_LINES, _OUTSIZE = 20, 0.2
 _DATE_REASONS = {MISSING: "missing date", IMPOSSIBLE: "impossible date", AMBIGUOUS: "ambiguous date"}
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads receipts in a form of their own: the export of a till, a ledger, a web shop.
+
+    Nothing is dropped silently: what is not in the log is in its quality account, with a reason.
+    """
+
+    @property
+    def name(self) -> str:
+        """The registry name of the reader."""
+
+    def read(self, source: Any, **options: Any) -> TransactionLog:
+        """The log of a source; options are the other keys of ``[read]``."""
 
 
 def read_transactions(
