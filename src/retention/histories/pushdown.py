@@ -37,11 +37,13 @@ def _day_number(frame: "nw.LazyFrame[Any]", date: str) -> "nw.LazyFrame[Any]":
 class HistoryScan:
     """Histories in the engine that holds the transactions; ``frame`` is lazy, one row a customer.
 
-    Its columns have the names of :class:`Histories`. ``local`` holds the few customers whose rows include an order and
+    Its columns have the names of :class:`Histories`; ``counted`` has but frequency, recency and age, which cost less
+    than the rest. ``local`` holds the few customers whose rows include an order and
     the credit note that took it back: which of them undid which is decided row by row, as for a log that is in memory.
     """
 
     frame: "nw.LazyFrame[Any]"
+    counted: "nw.LazyFrame[Any]"
     local: Histories | None
     as_of: dt.date
     scan: TransactionScan
@@ -71,7 +73,7 @@ class HistoryScan:
         import narwhals.stable.v2 as nw
 
         alike = ["frequency", "recency_days", "age_days"]
-        found = _arrays(self.frame.group_by(alike).agg(nw.len().alias("customers")))
+        found = _arrays(self.counted.group_by(alike).agg(nw.len().alias("customers")))
         if self.local is not None:
             mine = {name: getattr(self.local, name) for name in alike}
             found = {name: np.concatenate([found[name], mine.get(name, np.ones(len(self.local)))]) for name in found}
@@ -109,7 +111,8 @@ def summarize_scan(
     day = as_of if isinstance(as_of, dt.date) else as_day(as_of)
     known = scan.until(day)
     if scan.engine == "dask":
-        return HistoryScan(frame=_by_partition(known, day), local=None, as_of=day, scan=scan)
+        frame = _by_partition(known, day)
+        return HistoryScan(frame=frame, counted=frame, local=None, as_of=day, scan=scan)
     lines, local = _apart(known, day)
     today = int(np.datetime64(day, "D").astype(np.int64))
     lines = lines.with_columns(
@@ -118,15 +121,21 @@ def summarize_scan(
     sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns")]
     days = _day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
     bought = nw.col("bought") == 1
-    days = days.with_columns(on=nw.when(bought).then(nw.col("day")), purchase=nw.when(bought).then(nw.col("date")))
-    days = days.with_columns(first=nw.col("on").min().over("customer"))
+    # One window, so that the engine sorts once: purchase days by customer. Who gave something back before her first
+    # purchase is apart, so whatever is not of that day came later.
     if gaps:
-        before = nw.col("day").shift(1).over("customer", "bought", order_by="day")
-        gap = nw.when(bought).then((nw.col("day") - before).cast(nw.Float64)).log()
-        days = days.with_columns(gap=gap).with_columns(gap_squared=nw.col("gap") * nw.col("gap"))
+        days = days.with_columns(before=nw.col("day").shift(1).over("customer", "bought", order_by="day"))
+        gap = nw.when(bought).then((nw.col("day") - nw.col("before")).cast(nw.Float64)).log()
+        days = days.with_columns(gap=gap, is_first=nw.col("before").is_null())
+        days = days.with_columns(gap_squared=nw.col("gap") * nw.col("gap"))
     else:
-        days = days.with_columns(gap=nw.lit(0.0), gap_squared=nw.lit(0.0))
-    days = days.with_columns(later=nw.when(nw.col("day") > nw.col("first")).then(nw.col("margin")).otherwise(nw.lit(0)))
+        days = days.with_columns(before=nw.col("day").min().over("customer", "bought"))
+        days = days.with_columns(gap=nw.lit(0.0), gap_squared=nw.lit(0.0), is_first=nw.col("before") == nw.col("day"))
+    days = days.with_columns(
+        on=nw.when(bought).then(nw.col("day")),
+        purchase=nw.when(bought).then(nw.col("date")),
+        at_first=nw.when(bought & nw.col("is_first")).then(nw.col("margin")).otherwise(nw.lit(0)),
+    )
     each = (
         days.group_by("customer")
         .agg(
@@ -135,7 +144,7 @@ def summarize_scan(
             nw.col("on").count().alias("purchase_days"),
             nw.col("purchase").min().alias("first_at"),
             nw.col("purchase").max().alias("last_at"),
-            *(nw.col(name).sum() for name in ("revenue", "margin", "returns", "later", "gap", "gap_squared")),
+            *(nw.col(name).sum() for name in ("revenue", "margin", "returns", "at_first", "gap", "gap_squared")),
         )
         .filter(nw.col("purchase_days") > 0)
     )
@@ -145,7 +154,7 @@ def summarize_scan(
     if squares:
         each = each.join(_squares(days), on="customer", how="left")
     frequency = nw.col("purchase_days") - 1
-    later = nw.col("later").cast(nw.Float64) / MICRO
+    later = (nw.col("margin") - nw.col("at_first")).cast(nw.Float64) / MICRO
     frame = each.select(
         customer_id=nw.col("customer"),
         first_at=nw.col("first_at"),
@@ -160,7 +169,23 @@ def summarize_scan(
         gap_log_sum=nw.col("gap").fill_null(0.0),
         gap_log_squares=nw.col("gap_squared").fill_null(0.0),
     )
-    return HistoryScan(frame=frame, local=local, as_of=day, scan=scan)
+    return HistoryScan(frame=frame, counted=_counted(lines, today), local=local, as_of=day, scan=scan)
+
+
+def _counted(lines: "nw.LazyFrame[Any]", today: int) -> "nw.LazyFrame[Any]":
+    """Frequency, recency and age alone: what a purchase model asks."""
+    import narwhals.stable.v2 as nw
+
+    distinct = lines.filter(nw.col("bought") == 1).group_by("customer", "date").agg(nw.len().alias("rows"))
+    each = distinct.group_by("customer").agg(
+        nw.col("date").min().alias("first_at"), nw.col("date").max().alias("last_at"), nw.len().alias("purchase_days")
+    )
+    each = _day_number(each, "first_at").rename({"day": "first_day"})
+    return _day_number(each, "last_at").select(
+        frequency=(nw.col("purchase_days") - 1).cast(nw.Int64),
+        recency_days=(nw.col("day") - nw.col("first_day")).cast(nw.Float64),
+        age_days=(today - nw.col("first_day")).cast(nw.Float64),
+    )
 
 
 def _orders(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> "nw.LazyFrame[Any]":
@@ -185,7 +210,8 @@ def _squares(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
 
     turn = nw.col("bought").cum_sum().over("customer", order_by="day")
     most = nw.col("bought").sum().over("customer")
-    turned = days.with_columns(turn=turn, most=most).filter(nw.col("most") > 1, nw.col("day") > nw.col("first"))
+    first = (nw.col("turn") == 1) & (nw.col("bought") == 1)
+    turned = days.with_columns(turn=turn, most=most).filter(nw.col("most") > 1, ~first)
     turned = turned.with_columns(turn=nw.when(nw.col("turn") < 2).then(nw.lit(2)).otherwise(nw.col("turn")))
     each = turned.group_by("customer", "turn").agg(nw.col("margin").sum())
     each = each.with_columns(money=nw.col("margin").cast(nw.Float64) / MICRO)
@@ -198,10 +224,11 @@ _NAMED = 2_000
 
 
 def _apart(scan: TransactionScan, day: dt.date) -> tuple["nw.LazyFrame[Any]", Histories | None]:
-    """The rows without those of customers who have an order and a credit note that undid it; and their histories.
+    """The rows without those of customers whose history needs more than sums; and the histories of these.
 
-    Candidates are found in the engine: a row that gives money back, and one of the same customer, amount and pieces up
-    to two days older. All rows of these customers, and of nobody else, are read.
+    Found in the engine are those with a row that gives money back and one of the same amount and pieces up to two days
+    older, and those who gave something back before their first purchase. All rows of these customers, and of nobody
+    else, are read.
     """
     import narwhals.stable.v2 as nw
 
@@ -209,11 +236,16 @@ def _apart(scan: TransactionScan, day: dt.date) -> tuple["nw.LazyFrame[Any]", Hi
 
     keys = ["customer", "size", "pieces"]
     sized = scan.lines.with_columns(size=nw.col("revenue").abs())
-    given_back = _day_number(sized.filter(nw.col("revenue") < 0).select(*keys, "date"), "date").drop("date")
-    sold = _day_number(sized.filter(nw.col("revenue") > 0).select(*keys, "date"), "date").drop("date")
-    pairs = given_back.rename({"day": "back_day"}).join(sold, on=keys, how="inner")
-    ago = nw.col("back_day") - nw.col("day")
-    found = pairs.filter(ago >= 0, ago <= 2).select("customer").unique()
+    given_back = sized.filter(nw.col("revenue") < 0).select(*keys, back="date")
+    sold = sized.filter(nw.col("revenue") > 0).select(*keys, "date")
+    pairs = given_back.join(sold, on=keys, how="inner").filter(nw.col("back") >= nw.col("date"))
+    pairs = _day_number(pairs.rename({"date": "sold"}), "sold").rename({"day": "sold_day"})
+    pairs = _day_number(pairs, "back").filter(nw.col("day") - nw.col("sold_day") <= 2)
+    backs = scan.lines.filter(nw.col("bought") == 0).group_by("customer").agg(nw.col("date").min().alias("back"))
+    buys = scan.lines.filter(nw.col("bought") == 1).select("customer", "date")
+    firsts = backs.join(buys, on="customer", how="inner").group_by("customer", "back").agg(nw.col("date").min())
+    early = firsts.filter(nw.col("back") < nw.col("date"))
+    found = nw.concat([pairs.select("customer"), early.select("customer")]).unique()
     who = found.collect()["customer"].to_list()
     if not who:
         return scan.lines, None
