@@ -14,11 +14,12 @@ import re
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from retention.errors import ConfigError, RetentionError
+from retention.errors import ConfigError, RetentionError, RetentionWarning
 
 __all__ = ["main"]
 
@@ -37,10 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if os.environ.get("RETENTION_TRACE", "").strip() == "1":
+    if _traced():
         _trace()
     try:
-        return int(arguments.command(arguments) or 0)
+        with _plain_warnings():
+            return int(arguments.command(arguments) or 0)
     except RetentionError as error:
         print(f"retention: {error}", file=sys.stderr)
         _print_notes(error)
@@ -64,16 +66,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("retention: stopped; what was written is whole", file=sys.stderr)
         return 1
     except Exception as error:  # the last resort: its text may hold a customer's data, its kind and place do not
-        here = str(Path(__file__).parent)
-        place = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(here)][-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        noted = any(note.startswith("while ") for note in getattr(error, "__notes__", ()))
+        place = frames[-1] if noted else [f for f in frames if f.filename.startswith(str(Path(__file__).parent))][-1]
+        rule = (
+            "a stage answers as its kind is to" if noted else "whatever is given ends in a result or in one clear error"
+        )
+        remedy = (
+            "mend the stage that is named below, or its options; RETENTION_TRACE=1 shows the whole traceback"
+            if noted
+            else "look for a value of the wrong kind in the configuration; else please report this as a defect"
+        )
         print(
             f"retention: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}\n"
-            "  rule: whatever is given ends in a result or in one clear error\n"
-            "  remedy: look for a value of the wrong kind in the configuration; else please report this as a defect",
+            f"  rule: {rule}\n  remedy: {remedy}",
             file=sys.stderr,
         )
         _print_notes(error)
+        if _traced():
+            traceback.print_exception(error)
         return 1
+
+
+def _traced() -> bool:
+    return os.environ.get("RETENTION_TRACE", "").strip() == "1"
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings of this library as one line of text, without a place in its code."""
+    usual = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *rest: Any, **more: Any) -> str:
+        ours = issubclass(category, RetentionWarning)
+        return f"retention: warning: {message}\n" if ours else usual(message, category, *rest, **more)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _print_notes(error: Exception) -> None:
@@ -249,6 +281,9 @@ def _print_json(value: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     program, night = _night(arguments, remember=True)
+    for note in night.plan.notes:
+        if note.endswith("lets nothing through"):
+            print(f"retention: warning: {note}", file=sys.stderr)
     paths = night.save(arguments.out or program.folder)
     if arguments.json:
         _print_json(night.summary() | {name: str(path) for name, path in paths.items()})
@@ -359,17 +394,17 @@ def _check(arguments: argparse.Namespace) -> int:
     from retention.testing import report_card
     from retention.testing.subjects import subjects
 
-    options = dict(_option(text) for text in arguments.options)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a module of the folder one works in can be named
-    with _prints_aside():
-        found = subjects(arguments.what, options=options)
-    program, told = None, {}
+    options, program, told = dict(_option(text) for text in arguments.options), None, {}
     if arguments.receipts is not None:
         arguments.source, arguments.as_of, arguments.money, arguments.hours, arguments.consents = (
             arguments.receipts, None, None, None, None,
         )  # fmt: skip
         program = _program(arguments)
+        options = {**program.options.get(arguments.what, {}), **options}  # the one on duty, not one by default
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a module of the folder one works in can be named
+    with _prints_aside():
+        found = subjects(arguments.what, options=options)
     place = arguments.journal if program is None else program.journal
     if (place is None) != (program is None):
         raise ConfigError(

@@ -12,7 +12,7 @@ import attrs
 from attrs import field, frozen
 
 from retention.domain.days import as_day
-from retention.errors import ConfigError, PluginError, nearest
+from retention.errors import ConfigError, PluginError, PluginLoadError, nearest
 from retention.histories import summarize
 from retention.journal import Journal
 from retention.lenses import audit
@@ -418,12 +418,17 @@ class Program:
     def _check_options(self, registry: Registry) -> None:
         known = {name for kind in registry.providers for name in registry.providers[kind]}
         for name in self.options:
-            if name not in known:
-                raise ConfigError(
-                    f"[options.'{name}']",
-                    rule="options are of a stage that is on board",
-                    remedy=nearest(name, known),
-                )
+            if name in known:
+                continue
+            rule, remedy = "options are of a stage that is on board", nearest(name, known)
+            if failed := registry.failures:
+                raise PluginLoadError(
+                    f"[options.'{name}']: nobody on board is called that, and these plugins failed to load: "
+                    + "; ".join(f"{p.origin}: {p.reason}" for p in failed),
+                    rule=rule,
+                    remedy=f"`retention plugins show {failed[0].name}` tells why; {remedy}",
+                ) from failed[0].error
+            raise ConfigError(f"[options.'{name}']", rule=rule, remedy=remedy)
 
     def _strategies(self, registry: Registry) -> list[Any]:
         """The strategies chosen by name, and the offers written as data."""

@@ -146,12 +146,17 @@ def _check_worth(worth: Any, histories: Histories, name: str) -> None:
             missing = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
             if missing and not fault:
                 fault = f"{missing:,} values of {column} that are no numbers"
+        endless = int(np.isinf(np.stack([worth.value, worth.expected_margin])).any(axis=0).sum())
+        if not fault and endless:
+            fault = f"{endless:,} values without end"
         if not fault and ((worth.p_alive < 0) | (worth.p_alive > 1)).any():
             fault = "a p_alive that is no probability"
+        if not fault and (worth.value_low > worth.value_high).any():
+            fault = "lower bounds above the upper ones"
     if fault:
         raise PluginError(
             f"the value model {name!r} answered with {fault}",
-            rule="value(histories, ...) gives a Valuation of the same customers in their order, without NaN",
+            rule="value(histories, ...) gives a Valuation of the same customers in their order, finite, low below high",
             remedy="mend the model: retention.testing.check_value_model says more",
         )
 

@@ -403,10 +403,9 @@ RECORDS = {
 # watches for changes answer to timing and worlds, in their tests; the others are tools that no question is put to, with
 # tests of their own or inside the kernels that use them.
 ELSEWHERE = {
-    "paretoggg", "gammagaps", "logt", "cadence", "changes", "competing", "scan", "ensemble", "halfline", "needs",
-    "newton",
-    "nodes", "periods", "points", "pooling", "prices", "programme", "psis", "purchases", "quadrature", "renewal", "rounding",
-    "uplift", "weeks", "wholedays",
+    "paretoggg", "gammagaps", "logt", "cadence", "changes", "competing", "scan", "ensemble", "halfline", "means",
+    "needs", "newton", "nodes", "offpolicy", "periods", "points", "pooling", "prices", "programme", "psis", "purchases",
+    "qini", "quadrature", "renewal", "ridges", "rounding", "uplift", "weeks", "wholedays",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {

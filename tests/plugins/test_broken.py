@@ -189,7 +189,7 @@ def test_installing_plugins_changes_no_byte_of_a_program_that_does_not_name_them
     assert done.returncode == 0, done.stderr
     assert with_all == alone
     assert "plugin faints (retention-faints 1.0) failed in retention_plan_made: RuntimeError" in done.stderr
-    assert done.stderr.count("RetentionWarning") == 1
+    assert done.stderr.count("retention: warning") == 1
 
 
 def test_in_strict_mode_the_night_does_not_run_and_one_message_names_each(night, lay):

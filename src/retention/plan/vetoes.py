@@ -1,8 +1,11 @@
 """The gate: every policy reviews every proposal, every veto is written down, and a broken policy stops everything."""
 
 import contextvars
+import logging
+import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +21,7 @@ from retention.plan.situation import Situation
 
 __all__ = ["Passed", "VetoTable", "VetoCounts", "gate"]
 
+_log = logging.getLogger("retention.plugins")
 _EARLIEST = np.datetime64("0001-01-01T00:00", "m")
 _LATEST = np.datetime64("9999-12-31T23:59", "m")
 
@@ -153,8 +157,9 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
         fault, answer = _within_limit(policy, lambda: policy.review(proposals, situation))
         fault, review = (fault, None) if fault else _read(answer, len(proposals))
     except Exception as error:
-        # The text of a stranger's exception may hold personal data: only its kind is told.
-        fault, review = f"raised {type(error).__name__}", None
+        # The text of a stranger's exception may hold personal data: only its kind and place are told.
+        fault, review = f"raised {type(error).__name__}{_place(error)}", None
+        _log.debug("the contact policy %r failed", name, exc_info=error)
     if review is None:
         reason = f"the policy {name!r} {fault}, and a policy that fails lets nothing through"
         return Review.veto(np.ones(len(proposals), dtype=bool), reason), reason
@@ -191,8 +196,14 @@ def _within_limit(policy: ContactPolicy, ask: Callable[[], Any]) -> tuple[str, A
     if failed:
         if isinstance(failed[0], Exception):
             raise failed[0]
-        return f"raised {type(failed[0]).__name__}", None
+        return f"raised {type(failed[0]).__name__}{_place(failed[0])}", None
     return "", given[0]
+
+
+def _place(error: BaseException) -> str:
+    """The file and line where it was raised, without the folders."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
 
 
 def _read(answer: object, n: int) -> tuple[str, Review | None]:

@@ -169,10 +169,13 @@ def show(name: str, registry: Registry | None = None) -> PluginInfo:
     plugins = (on_board() if registry is None else registry).plugins
     found = [p for p in plugins if p.name == name] or [p for p in plugins if folded(name) in _called(p)]
     if len(found) != 1:
+        givers = [p.name for p in plugins if any(name in names for names in p.gives.values())]
         raise UnknownNameError(
-            f"plugin {name!r}",
+            f"plugin {name!r}" + (f", which is a name that {' and '.join(givers)} gives" if givers else ""),
             rule="a plugin is shown by its name, or by that of a distribution with one plugin",
-            remedy=nearest(name, [p.name for p in found or plugins]),
+            remedy=f"`retention plugins show {givers[0]}`"
+            if givers
+            else nearest(name, [p.name for p in found or plugins]),
         )
     return found[0]
 

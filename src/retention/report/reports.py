@@ -90,11 +90,10 @@ def checked_reports(reports: Iterable[Report]) -> tuple[Report, ...]:
 def write_reports(night: Any, reports: Iterable[Report], folder: Path) -> dict[str, Path]:
     """Write each report into the folder; what was written, by the name of the report.
 
-    One that fails is warned about by name and stepped around, for a report must not change what it tells of. Only a
-    missing extra is raised, once the others are written: whoever installs it gets the report.
+    One that fails is warned about by name and stepped around, for a report must not change what it tells of; of a
+    missing extra the warning says which.
     """
     written: dict[str, Path] = {}
-    missing: MissingExtraError | None = None
     for report in checked_reports(reports):
         try:
             content = report.render(night)
@@ -102,7 +101,7 @@ def write_reports(night: Any, reports: Iterable[Report], folder: Path) -> dict[s
                 raise TypeError(f"render() answered with a {type(content).__name__}, not text or bytes")
             data = content.encode("utf-8") if isinstance(content, str) else content
         except MissingExtraError as error:
-            missing = missing or error
+            warnings.warn(f"the report {report.name!r} was left out: {error}", RetentionWarning, stacklevel=3)
         except Exception as error:
             # The text of a stranger's exception may hold personal data: only its kind is told.
             warnings.warn(
@@ -112,8 +111,6 @@ def write_reports(night: Any, reports: Iterable[Report], folder: Path) -> dict[s
             )
         else:
             written[report.name] = replace_file(folder / report.file_name, partial(_put, data=data))
-    if missing is not None:
-        raise missing
     return written
 
 
