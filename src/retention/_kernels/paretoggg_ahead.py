@@ -27,7 +27,7 @@ __all__ = ["Outlook", "Precision", "among", "arrival", "bursts", "counted", "out
 Floats = NDArray[np.float64]
 Where = NDArray[np.intp]
 
-_FADED = 26.0
+_FADED = 29.0
 _MANY = 24  # purchases ahead that are always summed one by one
 _MOST = 1e30
 _BURSTS = 1e-6  # the share of k, from the least on, that no expectation is told of where there is none
@@ -46,7 +46,8 @@ class Precision(NamedTuple):
 
 class Outlook(NamedTuple):
     """What one arrival rule needs: the pairs, each one's share, her T, and ln P(gap > H). Numbers of purchases are
-    averaged with the shares ``once``, numbers of pairs of purchases with ``twice``."""
+    averaged with the shares ``once``, numbers of pairs of purchases with ``twice``; ``matters`` is the largest share of
+    each pair in anything that is told."""
 
     p: Pairs
     share: Floats
@@ -54,6 +55,7 @@ class Outlook(NamedTuple):
     silent: Floats
     once: Floats
     twice: Floats
+    matters: Floats
 
 
 def bursts(t: Floats, rows: Rows) -> Floats:
@@ -82,7 +84,8 @@ def outlook(
         top = np.maximum.reduceat(logs, p.begins)
         each = np.exp(logs - np.maximum(top, -1e290)[p.row])
         shares.append(each / np.maximum(np.bincount(p.row, each, len(T)), 1e-290)[p.row])
-    keep = np.flatnonzero(np.maximum.reduce(shares) > worth)
+    matters = np.maximum.reduce(shares)
+    keep = np.flatnonzero(matters > worth)
     of, share = p.take(keep), share[keep]
     row, first = np.unique(of.row, return_index=True)
     step = np.log(p.k[np.minimum(keep[first] + 1, len(p.k) - 1)] / of.k[first])
@@ -92,7 +95,7 @@ def outlook(
         tails[n][first[ends]] /= -np.expm1((n - falls[row]) * step)[ends]
         below = np.cumsum(share) - np.repeat((np.cumsum(share) - share)[first], np.diff(np.append(first, len(share))))
         tails[n][(falls[of.row] <= n) & (below < _BURSTS)] = 0.0
-    return Outlook(of, share, T[of.row], silent[keep], *tails[1:])
+    return Outlook(of, share, T[of.row], silent[keep], tails[1], tails[2], matters[keep])
 
 
 class _Longer(NamedTuple):
@@ -157,11 +160,17 @@ def _longer(n: float, k: Floats, cell: float) -> _Longer:
     wide = 1.5 * np.minimum(width, 1.0)
     middle = np.log((m + 1) / (k + 1))
     begin = np.minimum(middle - 5 * wide, -np.log(3000 * (m + k + 1) / (m + 1)))
+    front = betaln(m, k)
+    lower, upper = np.minimum(begin, middle - 1.0), middle
+    for _ in range(16):  # where the density is e^-640: a table in floats cannot begin before
+        half = (lower + upper) / 2
+        deep = m * -softplus(-half) + k * -softplus(half) - front < -640.0
+        lower, upper = np.where(deep, half, lower), np.where(deep, upper, half)
+    begin = np.maximum(begin, lower)
     top = np.maximum(psi(m) - psi(k) + 7 * width, middle) + 32 / k
     low, high = np.arcsinh((begin - middle) / wide), np.arcsinh((top - middle) / wide)
     last = np.ceil((high - low) / cell).astype(np.intp)
     size = int(last.max()) + 1
-    front = betaln(m, k)
 
     def density(xi: Floats, some: Any) -> tuple[Floats, Floats, Floats]:
         z = middle[some] + wide[some] * np.sinh(xi)
@@ -241,7 +250,7 @@ def windows(o: Outlook, n: float, horizon: float) -> tuple[Floats, Floats, Float
     wide = 1 / np.sqrt(bend + 0.2)
 
     def faded(side: float) -> Floats:
-        """Where the integrand is e^-26 of its peak at most, if it is log-concave."""
+        """Where the integrand is e^-29 of its peak at most, if it is log-concave."""
         one, two = np.abs(slope(mode + side * 3 * wide)), np.abs(slope(mode + side * 6 * wide))
         rest = np.maximum(_FADED - 3 * wide * one, 0.0)
         return np.asarray(mode + side * (6 * wide + rest / np.maximum(np.maximum(two, one), 1e-40)))

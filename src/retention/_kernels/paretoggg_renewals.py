@@ -28,6 +28,7 @@ from scipy.special import betaln, gammainc
 
 from retention._kernels.gammagaps import softplus
 from retention._kernels.paretoggg_ahead import Outlook, Precision, among, counted, quintic, windows
+from retention._kernels.paretoggg_grid import Pairs
 from retention._kernels.paretoggg_silence import lines, sigmoid
 from retention._kernels.quadrature import legendre
 
@@ -41,6 +42,9 @@ _BLOCK = 16_384  # nodes at a time
 _SHARP = 5.0  # log2 of how narrow, against n, the terms of a sum may be for the panels over n
 _STRIDE, _BELL = 1.3, 26  # strides in a bell's width, and in all of it
 _TERMS = 20
+_GONE = 40.0  # e^-40 are still customers
+_FADED = 26.0  # e^-26 of the peak is left out
+_NARROWEST = 2500.0  # curvature that the nodes over the next purchase are laid out for
 
 
 class _Renewals(NamedTuple):
@@ -302,6 +306,53 @@ def _orders(folds: float, rest: float) -> int:
     return n
 
 
+def _two(
+    p: Pairs, later: Floats, table: _Renewals, which: Where, horizon: float, delta: float, low: Floats, high: Floats
+) -> tuple[Floats, ...]:
+    """(left, low, high, curvature) by zeta, as ``windows`` tell them, of where her next purchase falls if another one
+    follows within the horizon. Two that have hardly room for both fall where one alone would not be."""
+    log_rate, end = np.log(p.k) - np.log(p.A), np.log(horizon)
+    # Where she is likely to leave before, or discounts are steep, the second one does not wait for the horizon.
+    soon = 1 / (np.maximum(p.s - p.k, 1e-290) / later + delta) * p.k
+    with np.errstate(divide="ignore"):
+        log_H = np.log(p.H)
+
+    def height(zeta: Floats) -> Floats:
+        u = end - softplus(-zeta)
+        log_S = np.logaddexp(log_H, u)
+        log_y = log_rate + log_S
+        g, v = np.exp(u), np.minimum(np.exp(end - softplus(zeta)), soon)
+        with np.errstate(divide="ignore"):
+            more = np.log(table(which, log_rate + np.log(v) - softplus(log_y))[:, 0])
+        more -= p.s * np.log1p((g + v) / later) + delta * (2 * g + v)
+        return np.asarray(p.k * log_y - (p.k + p.a) * softplus(log_y) + (u - log_S) - softplus(zeta) + more)
+
+    bottom = np.minimum(low, -np.log1p(p.k)) - 6.0
+    left, right = bottom, high
+    for _ in range(30):
+        third = (right - left) / 3
+        up = height(left + third) < height(right - third)
+        left, right = np.where(up, left + third, left), np.where(up, right, right - third)
+    mode = (left + right) / 2
+    peak = height(mode)
+    ends = []
+    for side in (bottom - _FADED, high):
+        outer, inner = side, mode
+        for _ in range(16):
+            middle = (outer + inner) / 2
+            faded = ~(height(middle) > peak - _FADED)
+            outer, inner = np.where(faded, middle, outer), np.where(faded, inner, middle)
+        ends.append(outer)
+    never = ~np.isfinite(peak)  # as far as floats go
+    wide = np.minimum(mode - ends[0], ends[1] - mode) / np.sqrt(2 * _FADED)
+    return (
+        np.where(never, low, mode - 3 * wide - 2),
+        np.where(never, low, ends[0]),
+        np.where(never, high, ends[1]),
+        np.where(never, 0.0, wide**-2),
+    )
+
+
 def means(
     o: Outlook, horizon: float, delta: float, precision: Precision, second: bool
 ) -> tuple[Floats, Floats, Floats, Floats]:
@@ -316,19 +367,28 @@ def means(
     most = np.zeros(len(k))
     np.maximum.at(most, which, p.k * horizon / (p.A + p.k * p.H))
     share = np.zeros(len(k))
-    np.maximum.at(share, which, o.share)
+    np.maximum.at(share, which, o.matters)
     table = _renewals(k, a + k, most, share, orders, precision)
     left, right, low, high, bend = windows(o, 1.0, horizon)
+    if second and np.any(p.k > 1):  # bursts have room
+        some = np.flatnonzero(p.k > 1)
+        two = _two(p.take(some), later[some], table, which[some], horizon, delta, low[some], high[some])
+        left[some], low[some] = np.minimum(left[some], two[0]), np.minimum(low[some], two[1])
+        high[some], bend[some] = np.maximum(high[some], two[2]), np.maximum(bend[some], np.minimum(two[3], _NARROWEST))
     front = betaln(p.k, p.a) + o.silent
     log_rate = np.log(p.k) - np.log(p.A)
     with np.errstate(divide="ignore"):
         log_H = np.log(p.H)
     end = np.log(horizon)
-    folds = p.s * np.log1p(horizon / later) + 2 * delta * horizon
-    slight = o.share < precision.slight
-    size = np.where(slight, 0.6, 1.0) * precision.nodes + 1.2 * np.minimum(folds, 60) + 2 * np.log1p(horizon / later)
+    # Beyond this she has left, however long the horizon.
+    reach = np.minimum(horizon, later * np.expm1(np.minimum((_GONE + 4 * p.k) / p.s, 600.0)))
+    folds = p.s * np.log1p(reach / later) + 2 * delta * reach
+    slight = o.matters < precision.slight
+    size = np.where(slight, 0.6, 1.0) * precision.nodes + 1.2 * np.minimum(folds, 60) + 2 * np.log1p(reach / later)
     # The steps of C, one at each purchase due, can be told apart while there are few; the first is the steepest.
-    periods, bumps, steep = p.a * horizon / (p.A + p.k * p.H), _bumps(p.k, p.a), np.sqrt(p.k * p.a / (p.k + p.a))
+    known = p.a + p.k  # of her rate, after the next purchase
+    periods, bumps = known * horizon / (p.A + p.k * p.H), _bumps(p.k, known)
+    steep = np.sqrt(p.k * known / (p.k + known))
     power = np.maximum(5.0 / (1 + p.k), 1.25 + 0.6 * np.log(np.clip(periods / np.maximum(bumps, 1.0), 1.0, 1e3)))
     visible = np.maximum(np.minimum(bumps, periods), 0.6 * steep * np.minimum(1.0, periods))
     size += 3.6 * visible * (np.clip(1 + 0.1 * np.log(folds), 0.0, 1.0) + 0.15 * np.log(np.maximum(folds, 1.0)))
@@ -349,7 +409,8 @@ def means(
             log_y = log_rate[some][:, None] + log_S
             log_f = kk * log_y - (kk + p.a[some][:, None]) * softplus(log_y) - front[some][:, None] + (u - log_S)
             f = w * np.exp(log_f - softplus(zeta))
-            room = np.exp(end - softplus(zeta))  # horizon - g
+            room = np.minimum(np.exp(end - softplus(zeta)), reach[some][:, None])  # horizon - g
+            until = np.minimum(g + room, horizon)
             scale = np.log(kk) - np.log(p.A[some][:, None] + kk * (p.H[some][:, None] + g))
             stay = np.exp(-s * np.log1p(g / at))
             some_time[some] = np.einsum("nj,nj->n", f, stay)
@@ -363,17 +424,17 @@ def means(
             there = at[:, :, None]
             gone = np.exp(-s[:, :, None] * np.log1p(beyond / there))
             hazard = s[:, :, None] / (there + beyond)
-            leave = np.exp(-p.s[some] * np.log1p(horizon / later[some]))[:, None]
+            leave = np.exp(-s * np.log1p(until / at))
             for rate, out in ((delta, mean), (2 * delta, squares))[: 2 if second and delta > 0 else 1]:
                 falls = gone * (hazard + rate) * np.exp(-rate * beyond) if rate > 0 else gone * hazard
-                K = stay * np.exp(-rate * g) + leave * np.exp(-rate * horizon) * last[..., 0]
+                K = stay * np.exp(-rate * g) + leave * np.exp(-rate * until) * last[..., 0]
                 K += np.einsum("njm,njm->nj", falls, C[..., 0])
                 out[some] = np.einsum("nj,nj->n", f, K)
             if second:
                 # Given the last of N later purchases at v, the discounts of all before it are e^(-delta v B): a Poisson
                 # mixture of the powers of 1 - B.
                 twice = np.exp(-2 * delta * beyond) * gone
-                lasts, kept = leave * np.exp(-2 * delta * horizon), (hazard + 2 * delta) * twice
+                lasts, kept = leave * np.exp(-2 * delta * until), (hazard + 2 * delta) * twice
                 K = np.zeros_like(g)
                 for m in range(orders):
                     K += lasts * last[..., 1 + m] + np.einsum("njm,njm->nj", kept, C[..., 1 + m])
