@@ -186,3 +186,15 @@ def test_a_misspelt_hook_is_told(folder, capsys):
     code, _, err = run(capsys, "misspelt")
     assert code == 1
     assert "retention_contact_polices" in err
+
+
+def test_a_policy_that_leaves_the_interpreter_is_rejected(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exiting.py").write_text(
+        "import sys\nclass Exiting:\n    name = 'exiting'\n"
+        "    def review(self, proposals, situation):\n        sys.exit(0)\n"
+    )
+    assert main(["check", "exiting.py", "--nights", "1"]) == 1
+    assert "REJECT" in capsys.readouterr().out
+    (tmp_path / "gone.py").write_text("import sys\nsys.exit(0)\n")
+    assert main(["check", "gone.py"]) == 1

@@ -1,5 +1,7 @@
 """A guard that is late, or that meddles, lets nothing through; the night goes on."""
 
+import datetime as dt
+import sys
 import threading
 import time
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from retention.domain import Action
+from retention.errors import PlanError
 from retention.plan import Budget, Review, plan_for
 from retention.plan.vetoes import gate
 
@@ -135,3 +138,93 @@ def test_a_plan_with_a_guard_that_hangs_contacts_nobody_and_says_why(shop):
     assert len(plan.contacts) == 0
     assert all("slow" in reason for reason in plan.reason.tolist())
     assert sum("'slow' took longer" in note for note in plan.notes) == 1
+
+
+def _at(value, dtype):
+    return lambda n: np.full(n, value, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (_at(dt.datetime(2011, 12, 1, 9), object), _at(dt.datetime(2011, 12, 1, 17), object)),
+        (_at("2011-12-01T09:00", np.str_), _at("2011-12-01T17:00", np.str_)),
+        (_at("2011-12-01T09:00", "datetime64[m]"), lambda n: None),
+        (_at("2011-12-01T09:00", "datetime64[m]"), lambda n: _at("2011-12-01T17:00", "datetime64[m]")(n + 1)),
+    ],
+    ids=["objects", "text", "half", "another number"],
+)
+def test_a_time_of_day_that_cannot_be_read_is_no_leave_to_call_at_any(asked, first, last):
+    class Timed:
+        name = "timed"
+
+        def review(self, proposals, situation):
+            return attrs.evolve(yes(len(proposals)), not_before=first(len(proposals)), not_after=last(len(proposals)))
+
+    passed, _, notes = gate([Timed()], *asked)
+    assert not passed.allowed.any()
+    assert "'timed' gave a time of day" in notes[0]
+
+
+def test_seconds_are_rounded_to_the_minutes_within():
+    """From 9:00:59 to 9:00:10 there is no minute; from 9:00:01 to 9:02:59 there are 9:01 and 9:02."""
+    from retention.plan.vetoes import _read
+
+    def window(first, last):
+        both = (np.array([f"2011-12-01T{one}"], dtype="datetime64[s]") for one in (first, last))
+        return _read(attrs.evolve(yes(1), **dict(zip(("not_before", "not_after"), both, strict=True))), 1)[1]
+
+    told = window("09:00:59", "09:00:10")
+    assert told.not_before[0] > told.not_after[0]
+    told = window("09:00:01", "09:02:59")
+    assert (str(told.not_before[0])[-5:], str(told.not_after[0])[-5:]) == ("09:01", "09:02")
+
+
+def test_a_masked_answer_is_none(asked):
+    """Numpy forgets a mask where an array is made of it; what is behind the mask must not count as yes."""
+    masked = np.ma.array([True, True], mask=[True, False])
+    with pytest.raises(PlanError, match="without an answer"):
+        Review(allowed=masked, reason=np.full(2, ""))
+
+    class Masked:
+        name = "masked"
+
+        def review(self, proposals, situation):
+            return Review(allowed=masked, reason=np.full(2, ""))
+
+    from retention.plugins import contact_policy
+
+    @contact_policy(name="lifted")
+    def lifted(proposals, situation):
+        """Nobody."""
+        return masked
+
+    for policy in (Masked(), lifted):
+        passed, _, notes = gate([policy], *asked)
+        assert not passed.allowed.any()
+        assert len(notes) == 1
+
+
+def test_a_policy_that_leaves_the_interpreter_lets_nothing_through(asked):
+    class Leaves:
+        name = "leaves"
+
+        def review(self, proposals, situation):
+            sys.exit(0)
+
+    passed, _, notes = gate([Leaves()], *asked)
+    assert not passed.allowed.any()
+    assert "SystemExit" in notes[0]
+
+
+def test_what_a_policy_was_given_cannot_be_made_writeable(asked):
+    class Opens:
+        name = "opens"
+
+        def review(self, proposals, situation):
+            proposals.base_row.setflags(write=True)
+            return yes(len(proposals))
+
+    passed, _, notes = gate([Opens()], *asked)
+    assert not passed.allowed.any()
+    assert "ValueError" in notes[0]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import types
+import warnings
 
 import attrs
 import pytest
@@ -472,3 +473,23 @@ def test_names_of_plugins_given_in_code_are_their_own():
 
     registry = open_registry([module, Plugin(), Plugin(), Nobody()], installed=False)
     assert [p.name for p in registry.plugins] == ["builtin", "retention_mine", "Plugin", "Plugin#2", "nobody"]
+
+
+def test_a_guard_given_in_code_is_not_blocked_by_a_name_it_shares(monkeypatch):
+    """Somebody blocks the distribution; the host's own policy of that name stays on duty."""
+
+    class Loyalty:
+        name = "loyalty"
+
+        def review(self, proposals, situation):
+            raise NotImplementedError
+
+    guard = Loyalty()
+    for variable in ("RETENTION_BLOCKED_PLUGINS", "RETENTION_PLUGINS"):
+        monkeypatch.setenv(variable, "Loyalty")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            registry = open_registry([guard], blocked=["loyalty"] if "BLOCKED" in variable else None)
+        assert registry.host["contact_policy"] == (guard,)
+        assert registry.make("contact_policy", "loyalty") is guard
+        monkeypatch.delenv(variable)

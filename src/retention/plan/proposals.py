@@ -188,6 +188,17 @@ def _append(actions: list[Action], action: Action) -> int:
     return len(actions) - 1
 
 
+def _answered(values: Any) -> Any:
+    """An answer that nobody can write to; a masked array says nothing where its mask is, and that is no answer."""
+    if np.ma.is_masked(values):
+        raise PlanError(
+            "a review that leaves some proposals without an answer (a masked array)",
+            rule="every proposal is allowed or refused",
+            remedy="fill the array, with False where nothing is known",
+        )
+    return read_only(values)
+
+
 @frozen(eq=False, kw_only=True)
 class Review:
     """A policy's answer: which proposals may go on, and for the others why not (empty text where allowed).
@@ -196,8 +207,8 @@ class Review:
     between which instants an allowed contact may be made. Of several policies the narrowest counts.
     """
 
-    allowed: BoolColumn = attrs.field(converter=read_only)
-    reason: TextColumn = attrs.field(converter=read_only)
+    allowed: BoolColumn = attrs.field(converter=_answered)
+    reason: TextColumn = attrs.field(converter=_answered)
     not_before: MinuteColumn | None = attrs.field(default=None, converter=attrs.converters.optional(read_only))
     not_after: MinuteColumn | None = attrs.field(default=None, converter=attrs.converters.optional(read_only))
 

@@ -1,7 +1,6 @@
 """The gate: every policy reviews every proposal, every veto is written down, and a broken policy stops everything."""
 
 import contextvars
-import logging
 import os
 import threading
 import time
@@ -21,7 +20,6 @@ from retention.plan.situation import Situation
 
 __all__ = ["Passed", "VetoTable", "VetoCounts", "gate"]
 
-_log = logging.getLogger("retention.plugins")
 _EARLIEST = np.datetime64("0001-01-01T00:00", "m")
 _LATEST = np.datetime64("9999-12-31T23:59", "m")
 
@@ -101,9 +99,10 @@ def gate(
                 )
             )
 
+    asked = attrs.evolve(proposals, **{name: values.view() for name, values in proposals.columns().items()})
     sealed = attrs.evolve(situation, causes=_sealed(situation.causes), attributes=_sealed(situation.attributes))
     for name, policy in _by_name(policies):
-        review, note = _ask(name, policy, proposals, sealed)
+        review, note = _ask(name, policy, asked, sealed)
         notes += [note] if note else []
         allowed &= review.allowed
         refuse(~review.allowed, name, review.reason)
@@ -146,7 +145,7 @@ def _by_name(policies: Sequence[ContactPolicy]) -> list[tuple[str, ContactPolicy
 
 
 def _sealed(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same, which nobody can write to: what one policy sees no other has changed. (Tables are sealed anyway.)"""
+    """The same, which nobody can write to: what one policy sees no other has changed. Tables are read-only already."""
     return MappingProxyType({
         name: MappingProxyType(dict(value)) if isinstance(value, Mapping) else value for name, value in given.items()
     })  # fmt: skip
@@ -156,10 +155,11 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
     try:
         fault, answer = _within_limit(policy, lambda: policy.review(proposals, situation))
         fault, review = (fault, None) if fault else _read(answer, len(proposals))
-    except Exception as error:
+    except BaseException as error:  # one that leaves the interpreter, too, lets nothing through
+        if isinstance(error, KeyboardInterrupt):
+            raise
         # The text of a stranger's exception may hold personal data: only its kind and place are told.
         fault, review = f"raised {type(error).__name__}{_place(error)}", None
-        _log.debug("the contact policy %r failed", name, exc_info=error)
     if review is None:
         reason = f"the policy {name!r} {fault}, and a policy that fails lets nothing through"
         return Review.veto(np.ones(len(proposals), dtype=bool), reason), reason
@@ -217,14 +217,13 @@ def _read(answer: object, n: int) -> tuple[str, Review | None]:
         return f"answered with {allowed.dtype} where True or False is asked for", None
     if n and reason.dtype.kind != "U":
         return f"gave reasons of {reason.dtype} where text is asked for", None
-    if np.ma.is_masked(answer.allowed):
-        return "left some proposals without an answer", None
-    times = [_minutes(given) for given in (answer.not_before, answer.not_after)]
-    if any(given is not None for given in times) and any(given is None or given.shape != (n,) for given in times):
-        return "gave a time of day that is not two instants for each proposal", None
-    return "", Review(allowed=allowed, reason=reason.astype(np.str_), not_before=times[0], not_after=times[1])
-
-
-def _minutes(given: object) -> MinuteColumn | None:
-    column = None if given is None else np.asarray(given)
-    return column.astype("datetime64[m]") if column is not None and column.dtype.kind == "M" else None
+    if answer.not_before is None and answer.not_after is None:
+        return "", Review(allowed=allowed, reason=reason.astype(np.str_))
+    times = [np.asarray(given) for given in (answer.not_before, answer.not_after)]
+    if any(given.dtype.kind != "M" or given.shape != (n,) for given in times):
+        return "gave a time of day that is not two instants (datetime64) for each proposal", None
+    first, last = times
+    begun = first.astype("datetime64[m]")
+    begun = np.where(begun < first, begun + np.timedelta64(1, "m"), begun)  # the first whole minute within
+    told = reason.astype(np.str_)
+    return "", Review(allowed=allowed, reason=told, not_before=begun, not_after=last.astype("datetime64[m]"))

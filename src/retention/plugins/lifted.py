@@ -197,7 +197,7 @@ class FunctionPolicy(FunctionStage):
             if isinstance(answer, Review):
                 return answer
             allowed = np.asarray(answer)
-            if allowed.shape != (len(proposals),) or allowed.dtype != np.bool_:
+            if np.ma.is_masked(answer) or allowed.shape != (len(proposals),) or allowed.dtype != np.bool_:
                 raise self._wrong(answer, "a policy answers with True or False for each proposal, or with a Review")
             return Review.veto(~allowed, self.summary)
         rows, place = np.unique(proposals.base_row, return_inverse=True)

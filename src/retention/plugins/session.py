@@ -85,8 +85,10 @@ def open_registry(
     loaded: list[Loaded] = []
     aboard: dict[int, PluginInfo] = {}
     for candidate in (ours, *found, *brought):
-        names = _called(candidate)
-        unnamed = wanted is not None and candidate.distribution not in ("", PROJECT) and not names & wanted
+        # What is brought in code may be a guard, and shares its name with a distribution that is blocked by chance.
+        in_code = candidate is not ours and not candidate.distribution
+        names = set() if in_code else _called(candidate)
+        unnamed = wanted is not None and not in_code and candidate is not ours and not names & wanted
         if names & unwanted or unnamed:
             loaded.append(_left_out(candidate, "blocked"))
             continue

@@ -115,7 +115,7 @@ def reasons_name_nobody(subject: _Policy) -> None:
     told = 0
     for who, reason in zip(subject.proposals.customer_id.tolist(), np.asarray(answer.reason).tolist(), strict=True):
         distinctive = len(who) >= 4 and not who.replace("-", "").replace(" ", "").isalpha()
-        told += distinctive and who in reason
+        told += distinctive and who.casefold() in reason.casefold()
     must(not told, f"{told} reasons hold the id of the customer they are about")
 
 
@@ -129,7 +129,7 @@ def windows_are_in_order(subject: _Policy) -> None:
 
 
 def same_question_same_answer(subject: _Policy) -> None:
-    """Asked twice it answers the same, and so does another object made alike: no clock, no dice, no memory."""
+    """Asked twice in a row it answers the same, and so does another made alike: no dice, no memory of its own."""
     first = snapshot(subject.review())
     must(alike(first, snapshot(subject.review())), "asked a second time it answers otherwise")
     again = _review(subject.fresh(), subject.proposals, subject.situation)
@@ -195,7 +195,10 @@ def nothing_asked_nothing_answered(subject: _Policy) -> None:
 
 
 def silence_is_safe(subject: _Policy) -> None:
-    """Where nothing is known (no consents, contacts, attributes, causes) it answers, and does not raise."""
+    """Where nothing is known (no consents, contacts, attributes, causes) it answers, and does not raise.
+
+    What it answers is its own affair: a guard that cannot know what it guards against refuses.
+    """
     known = bare(subject.situation)
     _whole(_review(subject.fresh(), subject.proposals, known), len(subject.proposals))
 

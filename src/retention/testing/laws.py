@@ -236,7 +236,9 @@ def _finding(law: Law, subject: Any, expected: str | None) -> Finding:
         law.check(subject)
     except NotAsked as reason:
         return Finding(law.name, "not asked", str(reason))
-    except Exception as error:  # whatever a stranger's code raises is a finding, not a crash of the check
+    except BaseException as error:  # whatever a stranger's code raises is a finding, not an end of the check
+        if isinstance(error, KeyboardInterrupt):
+            raise
         seen = str(error) if isinstance(error, AssertionError) else f"raised {type(error).__name__}: {error}"
         return (
             Finding(law.name, "failed", seen) if expected is None else Finding(law.name, "expected failure", expected)

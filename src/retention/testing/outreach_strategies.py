@@ -124,7 +124,7 @@ def one_proposal_a_customer_and_action(subject: _Strategy) -> None:
 
 
 def same_question_same_answer(subject: _Strategy) -> None:
-    """Asked twice it proposes the same, and so does another strategy made alike: no clock, no dice, no memory."""
+    """Asked twice in a row it proposes the same, and so does another made alike: no dice, no memory of its own."""
     first = snapshot(subject.propose())
     must(alike(first, snapshot(subject.propose())), "asked a second time it proposes otherwise")
     must(alike(first, snapshot(subject.propose(subject.fresh()))), "another strategy made alike proposes otherwise")

@@ -152,7 +152,7 @@ def _imported(path: str, what: str, board: Registry) -> ModuleType:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise _failed(what, error) from error  # it is there, and something that it imports is not
         raise _unknown(what, board) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(what, error) from error
 
 
@@ -167,7 +167,7 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _failed(path.name, error) from error
     return module
