@@ -280,10 +280,12 @@ def _print_json(value: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from retention.plan.vetoes import FAILED
+
     program, night = _night(arguments, remember=True)
     for note in night.plan.notes:
-        if note.endswith("lets nothing through"):
-            print(f"retention: warning: {note}", file=sys.stderr)
+        if note.endswith(FAILED):
+            print(f"retention: warning: {note}: mend it and run the night again, it is not on file", file=sys.stderr)
     paths = night.save(arguments.out or program.folder)
     if arguments.json:
         _print_json(night.summary() | {name: str(path) for name, path in paths.items()})

@@ -19,6 +19,7 @@ from retention.lenses import audit
 from retention.night import Night
 from retention.plan import Budget, OfferStrategy, read_offers
 from retention.plan.policies import policies_from
+from retention.plan.vetoes import FAILED
 from retention.plugins import Registry, open_registry
 from retention.proof import learn
 from retention.records import (
@@ -373,7 +374,8 @@ class Program:
             registry=registry,
         )
         recorded = None
-        if journal is not None and record:
+        # With a guard that failed nothing was decided: once it is mended the night can be run.
+        if journal is not None and record and not any(note.endswith(FAILED) for note in plan.notes):
             progress("writing the journal")
             recorded = journal.record(plan)
             if not journal.announced(day):

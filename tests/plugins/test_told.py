@@ -1,5 +1,6 @@
 """What a user is told when somebody's stage goes wrong: whose it was, and where to look."""
 
+import json
 import os
 import subprocess
 import sys
@@ -99,3 +100,9 @@ def test_a_policy_that_raises_is_told_on_standard_error_with_its_place(tmp_path)
     )
     assert "the policy 'faints' raised TypeError (mine.py, line 5)" in done.stderr
     assert "10304" not in done.stderr
+    assert "not on file" in done.stderr
+    config.write_text(text.replace("['consent', 'faints']", "['consent']"), "utf-8")
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    night = json.loads(again.stdout)
+    assert night["contacts"] > 0, "once the guard is mended the night is run"
+    assert night["already_in_journal"] is False

@@ -20,6 +20,9 @@ from retention.plan.situation import Situation
 
 __all__ = ["Passed", "VetoTable", "VetoCounts", "gate"]
 
+FAILED = ", and a policy that fails lets nothing through"
+"""How the note ends of a policy that failed: nothing was decided, so the night may be run again once it is mended."""
+
 _EARLIEST = np.datetime64("0001-01-01T00:00", "m")
 _LATEST = np.datetime64("9999-12-31T23:59", "m")
 
@@ -161,7 +164,7 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
         # The text of a stranger's exception may hold personal data: only its kind and place are told.
         fault, review = f"raised {type(error).__name__}{_place(error)}", None
     if review is None:
-        reason = f"the policy {name!r} {fault}, and a policy that fails lets nothing through"
+        reason = f"the policy {name!r} {fault}{FAILED}"
         return Review.veto(np.ones(len(proposals), dtype=bool), reason), reason
     silent = ~review.allowed & (np.strings.str_len(np.strings.strip(review.reason)) == 0)
     if silent.any():
