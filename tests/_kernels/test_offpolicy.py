@@ -106,6 +106,28 @@ def test_rows_of_one_person_are_one_draw():
         assert offpolicy.estimate(twice, 0.9).error == pytest.approx(once.error / math.sqrt(2), rel=0.01)
 
 
+@given(st.lists(st.tuples(st.floats(0.0, 1e9), st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
+def test_who_has_many_rows_counts_once(rows):
+    """Support of rows with persons is that of one row a person that carries the sum of her weights."""
+    weight, person, bought = (np.array(each) for each in zip(*rows, strict=True))
+    person = np.unique(person, return_inverse=True)[1]
+    got = offpolicy.support(weight, bought, person)
+    each = [math.fsum(weight[person == one]) for one in range(person.max() + 1)]
+    hers = [math.fsum(weight[(person == one) & bought]) for one in range(person.max() + 1)]
+    everyone = offpolicy.support(np.array(each), np.ones(len(each), dtype=bool))
+    buyers = offpolicy.support(np.array(hers), np.ones(len(hers), dtype=bool))
+    assert (got.effective, got.largest_share) == pytest.approx((everyone.effective, everyone.largest_share))
+    assert (got.effective_buyers, got.buyers) == (pytest.approx(buyers.effective), buyers.matched)
+    assert (got.matched, got.largest_weight) == (np.count_nonzero(weight), weight.max())
+
+
+def test_one_draw_has_no_error_that_could_be_told():
+    valued = offpolicy.ips(np.ones(5), np.arange(5.0))
+    value, *rest = offpolicy.estimate(valued, 0.9, np.zeros(5, dtype=np.intp))
+    assert value == 2.0
+    assert np.isnan(rest).all()
+
+
 def test_people_with_many_rows_have_the_error_of_repeated_logs():
     """Rows of a person share her level and her number of rows is random: 500 logs, a spread to 3 %, four times that."""
     rng = np.random.default_rng(4)

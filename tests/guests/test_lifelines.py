@@ -131,3 +131,9 @@ def test_it_says_what_it_needs(lifelines, log, base, monkeypatch):
     monkeypatch.setitem(sys.modules, "lifelines", None)
     with pytest.raises(MissingExtraError, match="'lifelines'"):
         LifelinesClock(log=log).fit(base)
+
+
+@pytest.mark.parametrize("days", [-5, 0, math.nan, math.inf, True, "ten years"])
+def test_the_days_after_which_she_is_gone_are_a_number_above_0(days):
+    with pytest.raises(ConfigError, match="gone_days="):
+        LifelinesClock(gone_days=days)

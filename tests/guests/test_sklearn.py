@@ -145,6 +145,33 @@ def test_bounds_hold_as_often_as_they_say():
     assert 0.72 < np.mean(held) < 0.92
 
 
+def test_no_purchase_day_brings_more_than_twice_a_usual_one(log, base):
+    """Counts and margins are forecasts of their own; a margin over a count of next to nothing would be no price."""
+    pytest.importorskip("sklearn")
+    model = SklearnModel(log=log).fit(base)
+    worth = model.value(base, horizon_days=365, discount_rate=0.1)
+    days, margin = model.learned[:, -3], model.learned[:, -1]
+    middle = np.median(np.abs(margin[days > 0]) / days[days > 0])
+    usual = np.maximum(np.abs(base.margin) / (base.frequency + 1), middle)
+    count, money = (model._said(which, base) for which in (0, 2))
+    absurd = np.abs(money) > 2 * usual * np.maximum(count, 1e-6)
+    assert absurd.any(), "some would have had such a price"
+    assert (np.abs(worth.margin_mean) <= 2 * usual * (1 + 1e-12)).all()
+    assert worth.expected_margin == pytest.approx(worth.expected_purchases * worth.margin_mean)
+    assert worth.expected_margin == pytest.approx(money), "the margin is what was asked for, and stays"
+    assert worth.expected_purchases[~absurd] == pytest.approx(np.maximum(count, 1e-6)[~absurd])
+    assert np.array_equal(worth.expected_purchases, model.expected_purchases(base, 365))
+
+
+@pytest.mark.parametrize("interval", [0.05, 0.9])
+def test_bounds_include_the_forecast_even_where_all_held_out_were_overrated(base, fitted, interval):
+    for shift in (-5.0, 5.0):
+        leaning = evolve(fitted, errors=np.sort(fitted._errors + shift))
+        worth = leaning.value(base, horizon_days=365, discount_rate=0.1, interval=interval)
+        assert (worth.value_low <= worth.value).all()
+        assert (worth.value <= worth.value_high).all()
+
+
 def test_other_horizons_are_in_proportion_and_far_ones_are_refused(base, fitted):
     half, whole = (fitted.value(base, horizon_days=days, discount_rate=0.0) for days in (182.5, 365.0))
     assert half.value == pytest.approx(whole.value / 2)
@@ -197,8 +224,26 @@ def test_it_says_what_it_needs(log, base):
         SklearnModel(log=log).fit(base[:10])
     with pytest.raises(ConfigError, match="regressor of type str"):
         SklearnModel(regressor="forest")
-    with pytest.raises(ConfigError, match="whole number of days"):
-        SklearnModel(horizon_days=0)
+    for more in ({"horizon_days": 0}, {"horizon_days": 10**7}, {"horizon_days": True}, {"held_out": "x"}):
+        with pytest.raises(ConfigError, match="whole number of days"):
+            SklearnModel(**more)
+    for share in (1e-9, 0.999999):
+        with pytest.raises(ConfigError, match="leaves 0 on one side"):
+            SklearnModel(log=log, held_out=share).fit(base)
+    with pytest.raises(ConfigError, match="days before 2011"):
+        SklearnModel(log=log, horizon_days=36_500).fit(base)
+
+
+def test_what_is_no_regressor_and_no_probability_is_refused(log, base, fitted):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    for classifier in (LogisticRegression(), make_pipeline(LogisticRegression())):
+        with pytest.raises(ConfigError, match="a classifier, LogisticRegression"):
+            SklearnModel(regressor=classifier, log=log).fit(base)
+    for interval in (0.0, 1.0, float("nan")):
+        with pytest.raises(ConfigError, match="interval="):
+            fitted.value(base, horizon_days=365, discount_rate=0.1, interval=interval)
 
 
 def test_without_the_library_the_error_names_the_extra(log, base, monkeypatch):

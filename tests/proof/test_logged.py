@@ -73,6 +73,20 @@ def test_the_log_has_first_decisions_with_their_margin_less_what_contacts_cost(j
     assert logged_decisions(journal, log).close.max() <= log.day.max()
 
 
+def test_days_that_the_log_has_not_seen_are_no_silence(journal, plan_of):
+    """``until`` beyond the log's end moves nothing: a window that it cuts short is left out, not counted as 0."""
+    journal.record(night(plan_of, DAY, [("a", "contact"), ("b", "hold-out")]))
+    journal.record(night(plan_of, after(7), [("c", "contact")]))
+    log = log_of([("a", after(1), 10), ("b", after(30), 1)])
+    plain, later = logged_decisions(journal, log), logged_decisions(journal, log, until=after(300))
+    assert later.customer_id.tolist() == plain.customer_id.tolist() == ["a", "b"]
+    assert later.reward.tolist() == plain.reward.tolist()
+    assert later.left_out[0].startswith(f"the log ends on {after(30)}, before {after(300)}")
+    assert later.left_out[1:] == plain.left_out
+    assert logged_decisions(journal, log, until=after(30)).left_out == plain.left_out
+    assert len(logged_decisions(journal, log.take(np.zeros(2, dtype=bool)), until=after(300))) == 0
+
+
 def test_a_later_contact_counts_only_if_the_actions_own_control_could_have_stopped_it(journal, plan_of):
     who = [f"c{i}" for i in range(400)]
     held = holdout_draws(who, "s") < 0.25
@@ -89,7 +103,7 @@ def test_a_later_contact_counts_only_if_the_actions_own_control_could_have_stopp
         )
     )  # fmt: skip
     journal.record(night(plan_of, after(4), [(w, "contact", "gift", 0.75) for w in np.asarray(who)[~held]]))
-    told = logged_decisions(journal, log_of([("c1", after(3), 5)]), window_days=10, until=after(40))
+    told = logged_decisions(journal, log_of([("c1", after(3), 5), ("c1", after(40), 5)]), window_days=10)
     call, letter = told.take(told.action == "call"), told.take(told.action == "mail")
     assert set(told.action.tolist()) == {"call", "mail"}, "nobody knows how they would have fared without the gift"
     assert len(call) == 400
@@ -106,7 +120,7 @@ def test_what_exploration_drew_is_left_out_and_what_it_thinned_is_counted(journa
     rows += [(f"k{i}", "contact", "call", 0.7) for i in range(270)]
     rows += [(f"x{i}", "contact", "mail", 0.05, True) for i in range(30)]
     journal.record(night(plan_of, DAY, rows))
-    told = logged_decisions(journal, log_of([("k1", after(3), 5)]), window_days=10, until=after(40))
+    told = logged_decisions(journal, log_of([("k1", after(3), 5), ("k1", after(40), 5)]), window_days=10)
     assert len(told) == 370
     assert told.probability == pytest.approx(np.full(370, 270 / 370))
     assert "30 decisions are left out: exploration drew what was done" in told.left_out
@@ -208,6 +222,14 @@ def test_few_buyers_among_the_refused_are_no_verdict():
     assert any("departs from the log" in note for note in got.notes)
 
 
+def test_customers_and_not_their_rows_are_the_buyers():
+    tired, logged = made(np.random.default_rng(8), 40)
+    rows = np.repeat(np.arange(40), 30)
+    got = evaluate_contact_policy(~tired[rows], logged.take(rows))
+    assert got.verdict == got.over_logged.verdict == "thin overlap"
+    assert got.overlap.buyers <= 40
+
+
 def test_customers_with_several_rows_are_one_draw():
     tired, logged = made(np.random.default_rng(6), 600, harm=1.0)
     twice = np.repeat(np.arange(600), 2)
@@ -223,6 +245,7 @@ def test_customers_with_several_rows_are_one_draw():
         ([1] * 10, {}, "type int64 for 10 decisions"),
         ([True] * 10, {"estimator": "dm"}, "estimator='dm'"),
         ([True] * 10, {"interval": 1.0}, "interval=1.0"),
+        ([True] * 10, {"seed": -1}, "seed=-1"),
     ],
 )
 def test_what_is_wrong_is_said(allowed, more, said):

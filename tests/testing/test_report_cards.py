@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import time
 from functools import cache
 
 import attrs
@@ -214,6 +215,26 @@ def test_who_refuses_nothing_changes_nothing():
     assert "it refuses nothing in the simulated shop" in str(card)
 
 
+def test_who_refuses_nothing_of_a_handful_is_not_ready():
+    """Of so few nothing is known of the nights to come, though not one of them would have been another."""
+    _, log, known, _ = town(120)
+    few = log.take(np.isin(log.customers.text(), [f"c{i:05d}" for i in range(8)]))
+    card = report_card(Says(nobody), journal=handful(few), log=few, known=known, nights=2)
+    assert 2 <= card.earnings.decisions < 50
+    assert card.earnings.refused == 0
+    assert card.verdict == "trial only"
+    assert card.reason.startswith("overlap is thin: all in all there are buyers worth")
+    assert "more decisions like these" in card.reason
+
+
+def handful(log):
+    journal = Journal(":memory:")
+    journal.record(make_plan(*stages(log.until(FIRST), FIRST), budget=Budget(money=None, hours=None),
+                             strategies=[Letters(everyone=True)], policies=[], journal=journal,
+                             holdout=HOLDOUT))  # fmt: skip
+    return journal
+
+
 def test_of_refusals_that_no_lot_decided_nothing_is_told():
     """Who is contacted a second time was contacted the first time: nobody is held out from that."""
     _, log, known, _ = town(120)
@@ -399,6 +420,17 @@ def test_what_takes_longer_is_told_in_tenfolds():
         return nobody(proposals, situation)
 
     assert "times as long" in simulate_nights(Says(slow), nights=1).pace
+
+
+def test_what_waits_takes_time_too():
+    """A policy that sleeps uses no processor, and the night is late all the same."""
+
+    def asleep(proposals, situation):
+        if len(proposals) >= 1_000:  # the crowd by which it is timed
+            time.sleep(0.6)
+        return nobody(proposals, situation)
+
+    assert "times as long" in simulate_nights(Says(asleep), nights=1).pace
 
 
 # The verdict

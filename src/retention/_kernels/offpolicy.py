@@ -20,6 +20,7 @@ is squared (the linearisation of a ratio of means over customers). Intervals are
 Digits: only sums of the values given; a weight of 1 / b keeps the digits of b.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -70,10 +71,15 @@ def difference(one: Valued, other: Valued) -> Valued:
 
 
 def estimate(valued: Valued, level: float, person: Ints | None = None) -> Estimate:
-    """The value with error and interval; rows with one number in ``person`` (0, 1, ... without gaps) are one draw."""
+    """The value with error and interval; rows with one number in ``person`` (0, 1, ... without gaps) are one draw.
+
+    One draw has no spread to see: its error is not 0 but NaN, and so are the ends.
+    """
     if person is None:
         return interval_about(valued.value, valued.rest, level, student=True)
     whole = np.bincount(person, valued.rest)
+    if len(whole) < 2:
+        return Estimate(valued.value, math.nan, math.nan, math.nan)
     each = np.asarray(whole * (len(whole) / len(valued.rest)))
     return interval_about(valued.value, each, level, student=True)
 
@@ -83,7 +89,10 @@ class Support(NamedTuple):
 
     ``matched`` rows have a weight, ``buyers`` are those of them that bought; ``effective`` is Kish's (1965) effective
     number, ``(sum w)^2 / sum w^2``, of all rows, ``effective_buyers`` the same of the buyers alone; ``largest_weight``
-    and ``largest_share`` are the largest weight and its share of their sum.
+    is the largest weight of a row, ``largest_share`` the largest share in their sum.
+
+    Where persons are known, all but ``matched`` and ``largest_weight`` count them and not their rows: ``w`` is then the
+    sum of a person's weights, since her rows are one draw.
     """
 
     matched: int
@@ -94,18 +103,22 @@ class Support(NamedTuple):
     largest_share: float
 
 
-def support(weight: Floats, bought: Bools) -> Support:
-    """Of the size of weights, whatever their sign."""
+def support(weight: Floats, bought: Bools, person: Ints | None = None) -> Support:
+    """Of the size of weights, whatever their sign; ``person`` as for :func:`estimate`."""
     size = np.abs(weight)
-    theirs = size[bought]
-    top, whole = float(size.max(initial=0.0)), float(size.sum())
+    matched, top = int(np.count_nonzero(size)), float(size.max(initial=0.0))
+    if person is None:
+        theirs = size[bought]
+    else:
+        size, theirs = np.bincount(person, size), np.bincount(person[bought], size[bought])
+    most, whole = float(size.max(initial=0.0)), float(size.sum())
     return Support(
-        int(np.count_nonzero(size)),
+        matched,
         int(np.count_nonzero(theirs)),
         _kish(size),
         _kish(theirs),
         top,
-        top / whole if whole > 0 else 0.0,
+        most / whole if whole > 0 else 0.0,
     )
 
 

@@ -6,6 +6,7 @@ Whoever knows survival analysis has a fitter for that; here it is put to the que
 
 import copy
 import datetime as dt
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +53,15 @@ class LifelinesClock:
     gone_days: float = 3650.0
     name: str = "lifelines"
     kind: str = field(default="timing", init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        days = self.gone_days
+        if isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days < math.inf:
+            raise ConfigError(
+                f"lifelines with gone_days={days!r}",
+                rule="gone_days is a number of days above 0",
+                remedy="LifelinesClock(gone_days=3650)",
+            )
 
     def fit(self, histories: Histories) -> "FittedLifelines":
         """Learn from the gaps of these customers until their as-of date.

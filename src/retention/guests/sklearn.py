@@ -26,8 +26,11 @@ from retention.value.valuation import Valuation
 __all__ = ["FEATURES", "FittedSklearn", "SklearnModel", "features"]
 
 _FEWEST = 40
+_FEWEST_A_SIDE = 5
 _LEAST = 1e-6
 _FURTHEST = 2.0
+_LONGEST = 36_500
+_TIMES = 2.0
 
 FEATURES = (
     "purchase days",
@@ -86,7 +89,16 @@ class SklearnModel:
     *What it cannot say.* ``p_alive`` is the probability of a purchase within the horizon it learned: silence of a year
     and death look the same to it. Other horizons than that are in proportion, up to twice it: customers leave, so this
     is too much further out, and less is too little nearer by; beyond that it refuses. Discounting takes purchases to be
-    spread evenly. ``margin_mean`` is expected margin over expected purchases, and no forecast of its own.
+    spread evenly.
+
+    Count and margin are two forecasts that know nothing of each other. ``margin_mean`` is expected margin over expected
+    purchases, and where the one says next to no purchase and the other says money, that would be no price at all.
+    Margin is what was asked for, so the count gives way: expected purchases are at least what the margin takes at twice
+    her usual margin of a purchase day (or at twice that of the customer in the middle, if that is more). Value and
+    bounds are left as they are.
+
+    Bounds include the forecast. Where errors all lie on one side of 0 the conformal ones would not; to widen them loses
+    nothing of what they promise.
 
     Example:
         >>> SklearnModel(horizon_days=182).name
@@ -103,10 +115,13 @@ class SklearnModel:
     kind: str = field(default="value_model", init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if not (isinstance(self.horizon_days, int) and self.horizon_days >= 1 and 0 < self.held_out < 1):
+        days, share = self.horizon_days, self.held_out
+        whole = isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= _LONGEST
+        if not (whole and isinstance(share, float) and 0 < share < 1):
             raise ConfigError(
-                f"sklearn with horizon_days={self.horizon_days!r} and held_out={self.held_out!r}",
-                rule="the horizon is a whole number of days, held_out a share strictly between 0 and 1",
+                f"sklearn with horizon_days={days!r} and held_out={share!r}",
+                rule=f"the horizon is a whole number of days from 1 to {_LONGEST:,}, held_out a share strictly between "
+                "0 and 1",
                 remedy="SklearnModel(horizon_days=365, held_out=0.25)",
             )
         if self.regressor is not None and not all(
@@ -122,11 +137,19 @@ class SklearnModel:
         """Learn from the log what these customers brought.
 
         Raises:
-            ConfigError: no log, histories without an as-of date, or fewer than 40 customers known on that day.
+            ConfigError: no log, histories without an as-of date, fewer than 40 customers known on that day or 5 of
+                them on either side of ``held_out``, a classifier.
             MissingExtraError: scikit-learn is not installed.
         """
         _sklearn()
+        regressor = self._regressor()
         log, as_of = known_log("sklearn", histories, self.log)
+        if (as_of - dt.date.min).days < self.horizon_days:
+            raise ConfigError(
+                f"{self.horizon_days:,} days before {as_of}",
+                rule="there is such a day",
+                remedy="a shorter horizon_days",
+            )
         cut = as_of - dt.timedelta(days=int(self.horizon_days))
         past = past_of(log, cut, as_of)
         if len(past.base) < _FEWEST:
@@ -136,10 +159,17 @@ class SklearnModel:
                 remedy="a shorter horizon_days, a longer log, or a model of purchases such as 'bg-nbd'",
             )
         kept = np.asarray([_lot(str(who)) >= self.held_out for who in past.base.customer_id])
+        fewest = min(int(kept.sum()), int((~kept).sum()))
+        if fewest < _FEWEST_A_SIDE:
+            raise ConfigError(
+                f"held_out={self.held_out:g} of {len(kept):,} customers, which leaves {fewest} on one side",
+                rule=f"{_FEWEST_A_SIDE} customers or more are learned from, and as many set the bounds",
+                remedy="SklearnModel(held_out=0.25), or more customers",
+            )
         targets = np.stack([past.purchases, (past.purchases > 0).astype(np.float64), past.margin], axis=1)
         told = features(past.base)
         return FittedSklearn.of(
-            self._regressor(),
+            regressor,
             learned=np.column_stack([told, targets])[kept],
             judged=np.column_stack([told, targets])[~kept],
             horizon_days=float(self.horizon_days),
@@ -155,9 +185,16 @@ class SklearnModel:
             from sklearn.ensemble import HistGradientBoostingRegressor
 
             return HistGradientBoostingRegressor(random_state=0)
-        from sklearn.base import clone
+        from sklearn.base import ClassifierMixin, clone
 
         made = clone(self.regressor)
+        last = made.steps[-1][1] if hasattr(made, "steps") else made
+        if isinstance(last, ClassifierMixin):
+            raise ConfigError(
+                f"a classifier, {type(last).__name__}",
+                rule="counts and money are forecast by a regressor",
+                remedy="take the regressor beside it, such as LinearRegression or RandomForestRegressor",
+            )
         states = [name for name in made.get_params() if name.split("__")[-1] == "random_state"]
         return made.set_params(**{name: 0 for name in states if made.get_params()[name] is None})
 
@@ -221,17 +258,35 @@ class FittedSklearn:
     def expected_purchases(self, histories: Histories, days: float) -> FloatColumn:
         """Expected purchase days, in proportion to the horizon that was learned; ConfigError beyond twice that."""
         share = self._share(days)
-        return read_only(np.maximum(self._said(0, histories), _LEAST) * share)
+        return read_only(self._purchases(histories, self._said(2, histories)) * share)
+
+    def _purchases(self, histories: Histories, margin: FloatColumn) -> FloatColumn:
+        """Purchase days in the horizon that was learned, and at least what the margin takes at twice a usual price."""
+        own = np.abs(histories.margin) / (histories.frequency + 1.0)
+        price = _TIMES * np.maximum(own, self._middle())
+        return np.asarray(np.maximum(np.maximum(self._said(0, histories), _LEAST), np.abs(margin) / price))
+
+    def _middle(self) -> float:
+        """What a purchase day of the customer in the middle brought, of those learned from who came."""
+        days, margin = self.learned[:, -3], self.learned[:, -1]
+        bought = days > 0
+        if not bought.any():
+            return self._unit
+        return float(np.median(np.abs(margin[bought]) / days[bought])) or self._unit
 
     def value(
         self, histories: Histories, *, horizon_days: float, discount_rate: float, interval: float = 0.90
     ) -> Valuation:
         """Value within a horizon of at most twice the one that was learned, with conformal bounds."""
+        if not 0 < interval < 1:
+            raise ConfigError(
+                f"interval={interval!r}", rule="an interval has a probability between 0 and 1", remedy="pass 0.9, say"
+            )
         share = self._share(horizon_days)
         delta = math.log1p(discount_rate) / 365.0 * horizon_days
         discount = -math.expm1(-delta) / delta if delta > 0 else 1.0
-        purchases = self.expected_purchases(histories, horizon_days)
         margin = self._said(2, histories)
+        purchases = read_only(self._purchases(histories, margin) * share)
         # Errors do not shrink as fast as days do, nor grow slower than they: the wider of the two.
         wide = (self._unit + np.abs(margin)) * max(share, math.sqrt(share)) * discount
         low, high = (self._error(q) for q in ((1 - interval) / 2, (1 + interval) / 2))
@@ -244,8 +299,8 @@ class FittedSklearn:
             margin_mean=margin * share / purchases if share > 0 else np.zeros(len(histories)),
             expected_margin=margin * share,
             value=value,
-            value_low=np.maximum(value + low * wide, least),
-            value_high=np.maximum(value + high * wide, least),
+            value_low=np.minimum(np.maximum(value + low * wide, least), value),
+            value_high=np.maximum(value + high * wide, value),
             model=self.name,
             horizon_days=horizon_days,
             discount_rate=discount_rate,

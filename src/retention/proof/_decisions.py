@@ -13,6 +13,9 @@ from retention.proof._features import Encoder, columns_of
 __all__ = ["actions_of", "encoded", "flags", "people", "predictions", "propensities_of", "rewards_of", "unsupported"]
 
 _SUM = 1e-6
+# Beyond these the squares of weighted rewards leave the range of a float; money and chances end long before.
+_LARGEST = 1e30
+_LEAST_CHANCE = 1e-30
 
 
 def _first(bad: Any) -> str:
@@ -34,7 +37,37 @@ def _one_a_row(name: str, shape: tuple[int, ...], n: int) -> None:
         )
 
 
+def _unmasked(name: str, values: Any) -> None:
+    """An error for masked arrays with something masked: what lies under the mask would be read as data."""
+    if np.ma.is_masked(values):
+        bad = np.ma.getmaskarray(values)
+        raise ConfigError(
+            f"{name} is masked in {_first(bad.any(axis=1) if bad.ndim == 2 else bad)} (counted from 0)",
+            rule="a masked value is missing, and every row has a value",
+            remedy="leave those rows out of every argument",
+        )
+
+
+def _absent(cell: Any) -> bool:
+    """Whether a cell is None, NaN, or another of the values that equal nothing, themselves included."""
+    try:
+        return cell is None or bool(cell != cell)
+    except (TypeError, ValueError):  # neither equal to itself nor not, as pandas.NA
+        return True
+
+
+def _missing(values: Any, array: NDArray[Any]) -> BoolColumn:
+    if array.dtype.kind == "U" and isinstance(values, list | tuple):  # numpy has made text of what is missing
+        array = np.fromiter(values, dtype=object, count=len(values))
+    if array.dtype.kind == "O":
+        return np.fromiter(map(_absent, array.tolist()), dtype=bool, count=len(array))
+    if array.dtype.kind == "f":
+        return np.asarray(np.isnan(array))
+    return np.asarray(np.isnat(array)) if array.dtype.kind in "mM" else np.zeros(len(array), dtype=bool)
+
+
 def _floats(name: str, values: Any) -> FloatColumn:
+    _unmasked(name, values)
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as problem:
@@ -55,10 +88,21 @@ def rewards_of(values: Any) -> FloatColumn:
             rule="every row has a finite reward",
             remedy="a decision that brought nothing has 0; leave out those whose reward is not known yet",
         )
+    _of_a_size("rewards", np.abs(array) > _LARGEST)
     return array
 
 
+def _of_a_size(name: str, bad: BoolColumn) -> None:
+    if bad.any():
+        raise ConfigError(
+            f"{name} is beyond {_LARGEST:g} in {_first(bad)} (counted from 0)",
+            rule=f"{name} is at most {_LARGEST:g} in size: the square of more is no number",
+            remedy="correct what is wrong there, or count in a larger unit",
+        )
+
+
 def flags(values: Any, n: int) -> BoolColumn:
+    _unmasked("bought", values)
     array = np.asarray(values)
     _one_a_row("bought", array.shape, n)
     if array.dtype.kind != "b":
@@ -69,20 +113,29 @@ def flags(values: Any, n: int) -> BoolColumn:
 
 
 def people(values: Any, n: int) -> NDArray[np.intp]:
+    """A number for each person, 0, 1, ... without gaps; an error where it is not said whose a row is."""
+    _unmasked("customer_id", values)
     array = np.asarray(values)
     _one_a_row("customer_id", array.shape, n)
+    bad = _missing(values, array)
     if array.dtype.kind == "O":
         array = array.astype(np.str_)
+    if array.dtype.kind == "U":
+        bad |= np.strings.strip(array) == ""
+    if bad.any():
+        raise ConfigError(
+            f"customer_id is missing in {_first(bad)} (counted from 0)",
+            rule="rows of one customer are one draw, so each row says whose it is",
+            remedy="leave those rows out, or leave customer_id out where every row is somebody else's",
+        )
     return np.unique(array, return_inverse=True)[1].reshape(n)
 
 
 def _labels(name: str, values: Any, n: int) -> NDArray[Any]:
+    _unmasked(name, values)
     array = np.asarray(values)
     _one_a_row(name, array.shape, n)
-    if array.dtype.kind == "O":
-        bad = np.fromiter((cell is None or cell != cell for cell in array.tolist()), dtype=bool, count=n)
-    else:
-        bad = np.isnan(array) if array.dtype.kind == "f" else np.zeros(n, dtype=bool)
+    bad = _missing(values, array)
     if bad.any():
         raise ConfigError(
             f"{name} is missing in {_first(bad)} (counted from 0)",
@@ -103,7 +156,6 @@ def actions_of(
     odds = target if np.ndim(target) == 2 else None
     wanted = _labels("target", target, n) if odds is None else None
     columns = [np.shape(each)[1] for each in (target, like) if np.ndim(each) == 2]
-    cells = [_distinct(each) for each in (done, wanted) if each is not None]
     if names is not None:
         known = list(names)
         if len({str(name) for name in known}) < len(known):
@@ -111,7 +163,15 @@ def actions_of(
     elif columns and done.dtype.kind in "iu":
         known = list(range(columns[0]))
     else:
-        known = sorted({cell for some in cells for cell in some}, key=lambda cell: (isinstance(cell, str), cell))
+        try:
+            cells = {cell for each in (done, wanted) if each is not None for cell in _distinct(each)}
+            known = sorted(cells, key=lambda cell: (isinstance(cell, str), cell))
+        except TypeError as problem:
+            raise ConfigError(
+                "actions of kinds that have no order",
+                rule="an action is named by a text or a number",
+                remedy="convert them to text first",
+            ) from problem
     codes = _codes("actions", done, known)
     if wanted is not None:
         return codes, _codes("target", wanted, known), [str(name) for name in known]
@@ -191,6 +251,13 @@ def propensities_of(
             rule="a propensity is the chance with which that was drawn that was done, so it is above 0",
             remedy="pass what was logged beside the decision; leave out decisions that were not drawn",
         )
+    bad = array < _LEAST_CHANCE
+    if bad.any():
+        raise ConfigError(
+            f"propensities is below {_LEAST_CHANCE:g} in {_first(bad)} (counted from 0)",
+            rule=f"a chance is at least {_LEAST_CHANCE:g}: what is rarer is never drawn",
+            remedy="pass what was logged beside the decision, and not its logarithm or a rounded-off softmax",
+        )
     return array, table
 
 
@@ -228,6 +295,7 @@ def predictions(given: Any, n: int, actions: int) -> FloatColumn:
             rule="every action has a finite prediction in every row",
             remedy="correct the model, or leave predicted= out",
         )
+    _of_a_size("predicted", np.asarray((np.abs(array) > _LARGEST).any(axis=1)))
     return array
 
 

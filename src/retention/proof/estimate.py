@@ -21,9 +21,10 @@ class Overlap:
 
     ``matched`` rows were treated as the policy might treat them, and ``buyers`` of them bought. ``effective_buyers`` is
     the number of equally weighted buyers that would tell as much: all of them where weights are equal, fewer where a
-    few rows stand for many. ``effective`` is the same for all rows, ``largest_weight`` the largest weight and
-    ``largest_share`` its share of all weights. ``unsupported`` is the share of the policy's decisions that the log
-    could not have made.
+    few rows stand for many. ``effective`` is the same for all rows, ``largest_weight`` the largest weight of a row and
+    ``largest_share`` the largest share of all weights. With a ``customer_id`` buyers, effective numbers and that share
+    are of customers and not of rows: a thousand rows of eight customers are eight.
+    ``unsupported`` is the share of the policy's decisions that the log could not have made.
     """
 
     matched: int

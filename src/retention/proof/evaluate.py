@@ -24,6 +24,7 @@ from retention.proof.estimate import Estimate, Estimator, Gain, Overlap, Verdict
 
 __all__ = ["evaluate_policy"]
 
+_SURE = 0.9999
 _MOST_UNSUPPORTED = 0.01  # of the target's probability, on what the log could not have done
 
 
@@ -64,20 +65,25 @@ def evaluate_policy(
 
     Intervals are corrected for skewness (Hall 1992), with Student's quantile for the degrees of freedom that the
     variance itself has. On spend, where few buy, the plain ones and the percentile bootstrap are too short: about 80 %
-    for 95 % at a thousand rows. Rows of one ``customer_id`` count as one draw.
+    for 95 % at a thousand rows. Rows of one ``customer_id`` count as one draw: in the error, and as one buyer.
 
     **Thin overlap.** If the effective buyers who match are fewer than ``least_buyers`` (50), or over 1 % of the
     policy's decisions could not have been made by the log, no number is given. A *buyer* is a row whose reward is not
     0; where everyone has some, because costs are taken off, say with ``bought`` who is one. Pass ``least_buyers=0`` to
-    see the number all the same; not to believe it.
+    see the number all the same; not to believe it. Of one customer alone there is never a number.
+
+    **What was logged as the target.** If the target is what was done, in every row, and chance would have agreed so
+    well in fewer than 1 of 10,000 logs, that is an error and no estimate: each weight would be one over its propensity,
+    and the value too high by as much. Other weights that are all alike but not 1 give no number either, and a note says
+    why: the mean weight of the right chances is 1. Where they differ and their mean is off, the note alone warns.
 
     What it cannot see: wrong propensities, customers who influence each other, a policy that changes who comes into the
     log, anything later than the rewards.
 
     Raises:
         ConfigError: lengths differ; a reward that is not finite, a propensity outside (0, 1], probabilities that are
-            negative or do not sum to 1 (the first such row is named by its position); a target action that was never
-            logged; an argument out of its range.
+            negative or do not sum to 1, a missing id (the first such row is named by its position); a target action
+            that was never logged; what was logged as the target; an argument out of its range.
 
     Source: Horvitz and Thompson 1952; Swaminathan and Joachims, NeurIPS 2015; Dudík, Langford and Li, ICML 2011; Hall,
     JRSS B 54 (1992) 221-228.
@@ -95,6 +101,7 @@ def evaluate_policy(
     """
     in_range(interval=interval, folds=folds)
     known_estimator(estimator)
+    known_seed(seed)
     if estimator != "dr" and (context is not None or predicted is not None):
         raise ConfigError(
             f"estimator={estimator!r} with context or predictions",
@@ -114,8 +121,10 @@ def evaluate_policy(
         logged = logged | (table > 0).any(axis=0)
     beyond = unsupported(wanted, table, logged, known)
     rows = np.arange(n)
-    weight = (wanted == codes if wanted.ndim == 1 else wanted[rows, codes]) / chance
+    agrees = np.asarray(wanted == codes if wanted.ndim == 1 else wanted[rows, codes], dtype=np.float64)
+    weight = agrees / chance
     person = None if customer_id is None else people(customer_id, n)
+    _not_what_was_logged(agrees, chance, person)
     buys = reward != 0 if bought is None else flags(bought, n)
     notes: list[str] = []
     guess = None
@@ -147,6 +156,34 @@ def known_estimator(name: str) -> None:
             f"estimator={name!r}",
             rule="estimators are 'dr', 'snips' and 'ips'",
             remedy=nearest(str(name), ("dr", "snips", "ips")),
+        )
+
+
+def known_seed(seed: object) -> None:
+    """An error unless numpy can be seeded by it."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed={seed!r}", rule="a seed is a whole number, 0 or more", remedy="leave it out: it is 0")
+
+
+def _not_what_was_logged(agrees: FloatColumn, chance: FloatColumn, person: NDArray[np.intp] | None) -> None:
+    """An error if the target is sure of what was done in every row, and chance hardly ever agrees so well.
+
+    Rows of a person may share one draw, so her least likely row alone counts.
+    """
+    if agrees.min() < 1 - 1e-9:
+        return
+    said = np.log(np.minimum(chance, 1.0))
+    if person is not None:
+        least = np.zeros(int(person.max()) + 1)
+        np.minimum.at(least, person, said)
+        said = least
+    if float(said.sum()) < math.log(1 - _SURE):
+        raise ConfigError(
+            f"a target that is what was logged, in all {len(agrees):,} rows",
+            rule="the target is what the policy would do, found without a look at what was done: drawn with these "
+            "propensities both do not agree everywhere",
+            remedy="pass the policy's own actions; of what was logged the mean of the rewards is the value, and where "
+            "no chance was in it the propensities are 1",
         )
 
 
@@ -191,7 +228,7 @@ def concluded(
     """The estimate from weights, and guesses for *dr*, with its verdicts."""
     from retention._kernels import means, offpolicy
 
-    if not least_buyers >= 0:
+    if not isinstance(least_buyers, int | float | np.number) or not least_buyers >= 0:
         raise ConfigError(
             f"least_buyers={least_buyers!r}", rule="it is a number, 0 or more", remedy="leave it out: it is 50 then"
         )
@@ -211,13 +248,21 @@ def concluded(
     value = offpolicy.estimate(valued, level, person)
     gap = offpolicy.estimate(offpolicy.difference(valued, as_it_was), level, person)
 
-    seen = offpolicy.support(weight, bought)
-    behind = min(offpolicy.support(np.maximum(side, 0.0), bought).effective_buyers for side in sides)
+    seen = offpolicy.support(weight, bought, person)
+    behind = min(offpolicy.support(np.maximum(side, 0.0), bought, person).effective_buyers for side in sides)
     lacking = unsupported > _MOST_UNSUPPORTED
+    alone = person is not None and int(person.max()) == 0
+    mean_weight = means.mean_interval(weight, _SURE)
+    off = abs(mean_weight.value - 1) > 1e-9 and not mean_weight.low <= 1 <= mean_weight.high
+    # Weights that are all alike and not 1 have no chance in them that could tell: nothing else was ever drawn.
+    alike = off and float(np.ptp(weight)) <= 1e-9 * mean_weight.value
     few = seen.effective_buyers < least_buyers
     # Where the policy does what the log did nothing is left to be told apart.
-    verdict: Verdict = "thin overlap" if lacking or few else "estimated"
-    apart: Verdict = "thin overlap" if moved and (lacking or behind < least_buyers) else "estimated"
+    none = alone or alike
+    verdict: Verdict = "thin overlap" if none or lacking or few else "estimated"
+    apart: Verdict = "thin overlap" if none or (moved and (lacking or behind < least_buyers)) else "estimated"
+    if alone:
+        notes.append("all rows are one customer's: one draw has no error that could be told")
     if lacking:
         notes.append(
             f"{unsupported:.1%} of the policy's decisions could not have been made by the log: what they bring is not "
@@ -233,8 +278,13 @@ def concluded(
             f"where the policy departs from the log there are buyers worth {behind:,.1f} of equal weight: under "
             f"{least_buyers:g} the difference to what was earned is not told"
         )
-    mean_weight = means.mean_interval(weight, 0.9999)
-    if not mean_weight.low <= 1 <= mean_weight.high and mean_weight.error > 0:
+    if alike and weight.any():
+        notes.append(
+            f"every weight is {mean_weight.value:.3f}, and their mean should be 1: either these are not the chances "
+            "with which the actions were drawn, or the target knows what was done, or nothing else was drawn yet. No "
+            "number is given"
+        )
+    elif off and not alike:
         notes.append(
             f"the mean weight is {mean_weight.value:.3f} and not 1, by more than chance allows: are these the chances "
             "with which the actions were drawn?"

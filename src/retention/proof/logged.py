@@ -17,7 +17,7 @@ from retention.proof._rewards import Rewards
 from retention.proof._trial import LEAST_BUYERS, in_range
 from retention.proof.arms import Arms, arms_of, comparable, margins, margins_before
 from retention.proof.estimate import Estimate, Estimator
-from retention.proof.evaluate import concluded, guessed, known_estimator
+from retention.proof.evaluate import concluded, guessed, known_estimator, known_seed
 from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def logged_decisions(
 
     A reward is the margin of the ``window_days`` after the day of the decision, less what all contacts in that time
     cost; of ``actions`` with a reward that the outcomes tell, what was taken. Decisions whose window is not over by
-    ``until`` (default: the log's last day) are left out.
+    ``until`` (default, and at most, the log's last day) are left out: of later days nobody knows what was bought.
 
     **What the journal identifies.** For whom a contact was chosen a lot decided whether it was made, with the
     ``probability`` that the plan wrote down. That holds for
@@ -98,10 +98,17 @@ def logged_decisions(
         raise ConfigError(
             f"window_days={window_days!r}", rule="a window is a number of whole days, 1 or more", remedy="pass 28, say"
         )
-    end = log.day.max().item() if until is None and len(log) else until
+    end = log.day.max().item() if len(log) else None
+    notes: list[str] = []
+    if until is not None and end is None:
+        notes.append("the log is empty: no window is over")
+    elif until is not None and np.datetime64(str(until), "D") > np.datetime64(str(end), "D"):
+        notes.append(f"the log ends on {end}, before {until}: a window has to be over by the log's end")
+    elif until is not None:
+        end = until
     rewards = Rewards.of(journal, actions)
     every = arms_of(journal, until=end, window_days=window_days, by_action=True, costs=rewards.costs)
-    left_out = list(every.left_out)
+    left_out = [*notes, *every.left_out]
     used, chance = comparable(every)
     explored = bool(every.explored.any())
     for count, why in (
@@ -178,7 +185,7 @@ def evaluate_contact_policy(
 
     for *dr*; without the guesses for *ips*, over the mean weight for *snips*. ``over_logged`` is what the policy would
     have added to (or taken from) what was earned: it rests on the refused rows alone, and so does its verdict, which is
-    the one to read. A policy that refuses nothing adds exactly 0.
+    the one to read. A policy that refuses nothing adds exactly 0. Buyers are customers, however many rows they have.
 
     What it cannot see. *Left alone* is what the log did: who is in the hold-out was left alone for the whole window, so
     a refusal counts as silence for that long, though a policy that refuses tonight may allow next week. Contacts that
@@ -205,6 +212,7 @@ def evaluate_contact_policy(
     """
     in_range(interval=interval)
     known_estimator(estimator)
+    known_seed(seed)
     if len(logged) < 2:
         raise ConfigError(
             f"a log of {len(logged)} decisions",

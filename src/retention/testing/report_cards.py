@@ -49,7 +49,8 @@ def judge(
 
     1. *reject* if it has a fault: a law is broken, or something went wrong in the simulated nights or on one of the
        journal.
-    2. *trial only* if nobody knows what it would have earned: ``refusal`` says why (no journal, too thin an overlap).
+    2. *trial only* if nobody knows what it would have earned: ``refusal`` says why (no journal, too thin an overlap; a
+       policy that refuses none of the decisions needs enough of them, too).
     3. *reject* if the interval of ``difference`` (what it would have earned less what was earned) lies below zero.
     4. *ready* if that interval begins at ``-harm`` or above: it may cost that much and, as far as is known, no more.
     5. *trial only* otherwise: it may be good or bad, and the log does not tell.
@@ -372,8 +373,11 @@ def _earnings(
             f"it refuses contacts with {answers.refused_people:,} customers, of whom {answers.told_people:,} had one "
             "that chance decided: of the others nobody knows what the contact added"
         )
+    elif found.over_logged.verdict != "estimated":
+        refusal = _needed("where it refuses", found.over_logged.buyers, found.n)
     else:
-        refusal = "" if found.over_logged.verdict == "estimated" else _needed(found)
+        # What refuses nothing of these changes nothing of these; of too few that tells nothing of those to come.
+        refusal = "" if found.verdict == "estimated" else _needed("all in all", found.overlap.effective_buyers, found.n)
     return Earnings(
         estimates=estimates,
         harm=harm * abs(found.earned),
@@ -383,13 +387,12 @@ def _earnings(
     )
 
 
-def _needed(found: Estimate) -> str:
+def _needed(where: str, buyers: float, decisions: int) -> str:
     """Why the difference is not told, and what would tell it."""
-    buyers = found.over_logged.buyers
-    told = f"overlap is thin: where it refuses there are buyers worth {buyers:,.0f}, and {LEAST_BUYERS:,} are needed"
-    if buyers < 1:
+    told = f"overlap is thin: {where} there are buyers worth {buyers:,.0f}, and {LEAST_BUYERS:,} are needed"
+    if buyers < 1 or buyers >= LEAST_BUYERS:
         return f"{told}; plan with a hold-out for some more nights"
-    more = math.ceil(found.n * (LEAST_BUYERS / buyers - 1))
+    more = math.ceil(decisions * (LEAST_BUYERS / buyers - 1))
     return f"{told}: that takes some {more:,} more decisions like these, or a larger hold-out"
 
 
@@ -454,7 +457,7 @@ def _about_earnings(earned: Earnings | None) -> Section:
             if math.isfinite(one.value):
                 rows.append((f"with it, {_NAMES[name]}", _told(one.value, one.low, one.high)))
         gain = best.over_logged
-        if math.isfinite(gain.value):
+        if math.isfinite(gain.value) and not earned.refusal:
             rows += [
                 ("difference", _told(gain.value, gain.low, gain.high, sign=True)),
                 ("may cost", f"{_money(earned.harm)} a decision and still be ready"),
