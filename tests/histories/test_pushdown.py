@@ -14,13 +14,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from retention.errors import ColumnError, ConfigError, ReadError
+from retention.errors import ColumnError, ConfigError, ModelError, ReadError, RetentionError
 from retention.frames.lazy import open_lazy
-from retention.histories import summarize
+from retention.histories import Histories, summarize
 from retention.histories.pushdown import summarize_scan
 from retention.records import read_transactions
 from retention.records.scan import scan_transactions
-from retention.value import BGNBD
+from retention.timing import LogT
+from retention.value import BGCNBD, BGNBD, MBGCNBD, ParetoGGG
 
 AS_OF = dt.date(2011, 2, 20)
 COLUMNS = {"customer": "who", "at": "at", "revenue": "sum"}
@@ -199,6 +200,55 @@ def test_a_fit_to_cells_is_the_fit_to_the_rows(engine):
     for name, value in whole.params.items():
         assert few.params[name] == pytest.approx(value, rel=1e-6)
     assert few.log_likelihood == pytest.approx(whole.log_likelihood, abs=1e-9 * len(scan.collect()))
+
+
+def test_cells_are_refused_by_whatever_reads_gaps():
+    frame = rows_of(5, n=600, customers=100).with_columns(sum=pl.col("sum").abs())
+    scan = summarize_scan(scan_transactions(frame.lazy(), **COLUMNS), as_of=AS_OF)
+    cells, weight = scan.cells()
+    for asks in (ParetoGGG().fit_purchases, ParetoGGG().fit, BGCNBD().fit, MBGCNBD().fit):
+        with pytest.raises(ModelError, match="the logs of their gaps"):
+            asks(cells, weight)
+    with pytest.raises(RetentionError, match="no log gaps"):
+        LogT().fit(cells)
+    assert BGCNBD(k=2).fit_purchases(cells, weight).params  # a k that is given needs no gaps
+    few = scan.collect().take(slice(0, 20))
+    assert ParetoGGG().fit_purchases(few).params
+    daily = Histories.from_arrays(frequency=[3, 2, 0], recency_days=[3, 2, 0], age_days=[9, 40, 40])
+    assert ParetoGGG().fit_purchases(daily).params  # gaps of one day each, whose logs are known to be 0
+
+
+@engines
+def test_more_money_than_can_be_summed_is_an_error_and_never_another_sum(engine):
+    start = dt.datetime(2010, 3, 1)
+    frame = pl.DataFrame(
+        {
+            "who": ["rich"] * 12_000 + ["poor"] * 2,
+            "at": [start + dt.timedelta(hours=k // 50) for k in range(12_002)],
+            "sum": [9e8] * 12_000 + [1.000001] * 2,
+        }
+    )
+    error: type[Exception] = ReadError
+    if engine == "pyspark":  # whose own sums refuse, unless it is told to let them wrap around
+        error = pytest.importorskip("pyspark.errors").ArithmeticException
+    with pytest.raises(error, match=r"beyond what exact money can hold|can be summed exactly|OVERFLOW"):
+        summarize_scan(scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS), as_of=AS_OF).collect()
+    fewer = frame[10_000:]
+    ours = summarize_scan(scan_transactions(ENGINES[engine](fewer.to_arrow()), **COLUMNS), as_of=AS_OF).collect()
+    assert ours.revenue.tolist() == [2.000002, 1.8e12]
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_a_moment_of_the_last_day_is_the_whole_day(engine):
+    frame = pl.DataFrame(
+        {"who": ["a"] * 3, "at": [dt.datetime(2011, 2, d, 12, 30) for d in (1, 9, 10)], "sum": [1.0] * 3}
+    )
+    scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS)
+    for as_of in (dt.datetime(2011, 2, 9, 6), "2011-02-09", np.datetime64("2011-02-09T06")):
+        found = summarize_scan(scan, as_of=as_of, squares=True)
+        assert found.as_of == dt.date(2011, 2, 9)
+        assert type(found.as_of) is dt.date
+        same(found.collect(), summarize(read_transactions(frame, **COLUMNS), as_of="2011-02-09"))
 
 
 def test_files_folders_and_patterns_are_opened_by_the_embedded_engine(tmp_path):

@@ -2,6 +2,7 @@
 
 import glob
 import importlib.util
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -100,7 +101,24 @@ def _embedded(what: str) -> Any:
 
 
 def _open_files(path: str) -> "nw.LazyFrame[Any]":
+    found, parquet = _files(path)
+    if _embedded("files") == "duckdb":
+        import duckdb
 
+        connection = duckdb.connect()
+        # The files are known by now: a bracket in a name is a bracket.
+        files: Any = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in found]
+        relation = connection.read_parquet(files) if parquet else connection.read_csv(files)
+        return lazily(relation)
+    import polars
+
+    if parquet:
+        return lazily(polars.scan_parquet(found, glob=False))
+    return lazily(polars.scan_csv(found, try_parse_dates=True, glob=False))
+
+
+def _files(path: str) -> tuple[list[str], bool]:
+    """The files that a path means, and whether they are Parquet; else they are CSV."""
     where = Path(path)
     suffixes = (".parquet", ".csv")
     if where.is_dir():
@@ -122,17 +140,7 @@ def _open_files(path: str) -> "nw.LazyFrame[Any]":
             rule="the files of one scan are all Parquet or all CSV",
             remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
         )
-    parquet = kinds == {".parquet"}
-    if _embedded("files") == "duckdb":
-        import duckdb
-
-        connection = duckdb.connect()
-        files: Any = found  # several, which its types do not say of CSV
-        relation = connection.read_parquet(files) if parquet else connection.read_csv(files)
-        return lazily(relation)
-    import polars
-
-    return lazily(polars.scan_parquet(found) if parquet else polars.scan_csv(found, try_parse_dates=True))
+    return found, kinds == {".parquet"}
 
 
 def local_time(frame: "nw.LazyFrame[Any]", column: str, zone: str) -> "nw.LazyFrame[Any]":

@@ -8,6 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain.days import as_day
+from retention.errors import ReadError
 from retention.frames.lazy import lazily
 from retention.frames.table import IntColumn
 from retention.histories.history import Histories
@@ -16,6 +17,8 @@ from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
+
+    from retention.records.money import Amounts
 
 __all__ = ["HistoryScan", "summarize_scan"]
 
@@ -31,6 +34,10 @@ def _day_number(frame: "nw.LazyFrame[Any]", date: str) -> "nw.LazyFrame[Any]":
     return frame.with_columns(
         day=nw.col("_era") * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + nw.col("_doy") - 719468
     ).drop("_y", "_m", "_era", "_doy")
+
+
+_MOST = 9e12
+"""Money that is safe to sum as whole millionths in 64 bits."""
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -49,8 +56,17 @@ class HistoryScan:
     scan: TransactionScan
 
     def collect(self) -> Histories:
-        """The base in memory, one row a customer in order of her id."""
+        """The base in memory, one row a customer in order of her id.
+
+        Raises ReadError if what one customer paid and gave back is too much to be summed exactly.
+        """
         columns = _arrays(self.frame)
+        if np.isnan(columns["revenue"].astype(np.float64)).any():
+            raise ReadError(
+                "more money of one customer than can be summed exactly",
+                rule=f"the amounts and margins of a customer, added up without their signs, are at most {_MOST:,.0f}",
+                remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
+            )
         columns["customer_id"] = columns["customer_id"].astype(np.str_)
         for day in ("first_at", "last_at"):
             columns[day] = columns[day].astype("datetime64[D]")
@@ -68,7 +84,9 @@ class HistoryScan:
     def cells(self) -> tuple[Histories, IntColumn]:
         """Customers alike taken together: one row for each (frequency, recency, age), and how many customers it is.
 
-        Purchase models need no more, so ``model.fit_purchases(cells, weight)`` is the fit to the whole base, exactly.
+        Most purchase models need no more, so ``model.fit_purchases(cells, weight)`` is the fit to the whole base,
+        exactly. Cells hold neither money nor the gaps between purchases: ``fit`` needs money, and what reads gaps
+        (Pareto/GGG, the choice of k of BG/CNBD-k, the log-t clock) refuses cells; ``collect()`` has both.
         """
         import narwhals.stable.v2 as nw
 
@@ -108,7 +126,7 @@ def summarize_scan(
     """
     import narwhals.stable.v2 as nw
 
-    day = as_of if isinstance(as_of, dt.date) else as_day(as_of)
+    day = as_day(as_of)
     known = scan.until(day)
     if scan.engine == "dask":
         frame = _by_partition(known, day)
@@ -117,8 +135,9 @@ def summarize_scan(
     today = int(np.datetime64(day, "D").astype(np.int64))
     lines = lines.with_columns(
         returns=nw.when(nw.col("revenue") < 0).then(-nw.col("revenue")).otherwise(nw.lit(0)),
+        size=(nw.col("revenue").abs().cast(nw.Float64) + nw.col("margin").abs().cast(nw.Float64)) / MICRO,
     )
-    sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns")]
+    sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns", "size")]
     days = _day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
     bought = nw.col("bought") == 1
     # One window, so that the engine sorts once: purchase days by customer. Who gave something back before her first
@@ -144,7 +163,10 @@ def summarize_scan(
             nw.col("on").count().alias("purchase_days"),
             nw.col("purchase").min().alias("first_at"),
             nw.col("purchase").max().alias("last_at"),
-            *(nw.col(name).sum() for name in ("revenue", "margin", "returns", "at_first", "gap", "gap_squared")),
+            *(
+                nw.col(name).sum()
+                for name in ("revenue", "margin", "returns", "at_first", "size", "gap", "gap_squared")
+            ),
         )
         .filter(nw.col("purchase_days") > 0)
     )
@@ -154,7 +176,12 @@ def summarize_scan(
     if squares:
         each = each.join(_squares(days), on="customer", how="left")
     frequency = nw.col("purchase_days") - 1
-    later = (nw.col("margin") - nw.col("at_first")).cast(nw.Float64) / MICRO
+
+    def money(micro: Any) -> Any:
+        # Null where whole numbers of 64 bits may have wrapped around.
+        return nw.when(nw.col("size") <= _MOST).then(micro.cast(nw.Float64) / MICRO)
+
+    later = money(nw.col("margin") - nw.col("at_first"))
     frame = each.select(
         customer_id=nw.col("customer"),
         first_at=nw.col("first_at"),
@@ -163,7 +190,7 @@ def summarize_scan(
         recency_days=(nw.col("last_day") - nw.col("first_day")).cast(nw.Float64),
         age_days=(today - nw.col("first_day")).cast(nw.Float64),
         orders=orders.cast(nw.Int64),
-        **{name: nw.col(name).cast(nw.Float64) / MICRO for name in ("revenue", "margin", "returns")},
+        **{name: money(nw.col(name)) for name in ("revenue", "margin", "returns")},
         margin_mean=nw.when(frequency > 0).then(later / frequency.cast(nw.Float64)).otherwise(nw.lit(0.0)),
         margin_squares=nw.col("squares").fill_null(0.0) if squares else nw.lit(0.0),
         gap_log_sum=nw.col("gap").fill_null(0.0),
@@ -189,14 +216,25 @@ def _counted(lines: "nw.LazyFrame[Any]", today: int) -> "nw.LazyFrame[Any]":
 
 
 def _orders(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> "nw.LazyFrame[Any]":
-    """Distinct orders of each customer; rows without an order number are in the order of their time stamp."""
+    """Distinct orders of each customer; rows without an order number are in the order of their time stamp.
+
+    That is told to the second, by its parts: cut off by the engine it may turn into an instant of another zone.
+    """
     import narwhals.stable.v2 as nw
 
     kept = lines.filter(nw.col("bought") == 1)
-    keys = ["customer", "at"]
+    second: Any = nw.lit(0)
+    if scan.has_times:
+        hour, minute, second = (
+            getattr(nw.col("at").dt, part)().cast(nw.Int64) for part in ("hour", "minute", "second")
+        )
+        second = (hour * 60 + minute) * 60 + second
+    kept = kept.with_columns(second=second)
+    keys = ["customer", "date", "second"]
     if scan.has_orders:
-        kept = kept.with_columns(stamp=nw.when(nw.col("order").is_null()).then(nw.col("at")))
-        keys = ["customer", "order", "stamp"]
+        stamps = {name: nw.when(nw.col("order").is_null()).then(nw.col(name)) for name in ("date", "second")}
+        kept = kept.with_columns(**stamps)
+        keys = ["customer", "order", "date", "second"]
     distinct = kept.group_by(keys).agg(nw.len().alias("rows"))
     return distinct.group_by("customer").agg(nw.len().alias("orders"))
 
@@ -289,21 +327,18 @@ def _in_memory(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> Any:
 def _log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
     """A log in memory of the rows of a scan."""
     from retention.frames.coded import Coded
+    from retention.records._names import trimmed
     from retention.records._pairs import undone_at
-    from retention.records.money import Amounts
     from retention.records.quality import Quality
 
     n = len(rows["revenue"])
-    revenue, margin = (Amounts(rows[name].astype(np.int64), 6) for name in ("revenue", "margin"))
+    revenue, margin = (_amounts(rows[name].astype(np.int64)) for name in ("revenue", "margin"))
     at = rows["at"].astype("datetime64[s]")
     customers = Coded.of(rows["customer"])
     orders = None
     if has_orders:
         orders = Coded.of(
-            [
-                f"no number, {stamp}" if one is None or one != one else str(one)
-                for one, stamp in zip(rows["order"].tolist(), at, strict=True)
-            ]
+            [trimmed(str(one)) or f"no number, {stamp}" for one, stamp in zip(rows["order"].tolist(), at, strict=True)]
         )
     return TransactionLog(
         customers=customers,
@@ -317,3 +352,10 @@ def _log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> Tra
         currency=currency,
         quality=Quality.clean(rows=n, money=revenue.total()),
     )
+
+
+def _amounts(micro: IntColumn) -> "Amounts":
+    """Money in cents where it is: of these a log can sum more."""
+    from retention.records.money import Amounts
+
+    return Amounts(micro, 6) if np.any(micro % 10_000) else Amounts(micro // 10_000, 2)

@@ -12,6 +12,8 @@ from attrs import frozen
 from retention.errors import ColumnError, ConfigError, nearest
 from retention.frames.lazy import Engine, engine_of, local_time, open_lazy
 from retention.frames.table import IntColumn, Provenance, Table, TextColumn, column
+from retention.records._names import EDGES, NOTHING
+from retention.records._numbers import BIGGEST
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
@@ -110,8 +112,8 @@ def scan_transactions(
     """Name the columns of a table of transactions that is not to be read into memory.
 
     The table must be clean in its types: dates are dates or time stamps, amounts are numbers, ids are text or whole
-    numbers. For files as people keep them, with dates in words and amounts in local notation, use
-    ``rt.read_transactions``.
+    numbers. Ids are stripped of blanks, and words for nothing such as NULL or n/a are none. For files as people keep
+    them, with dates in words and amounts in local notation, use ``rt.read_transactions``.
 
     Args:
         source: a path to Parquet or CSV (file, folder or pattern), or a frame of polars, DuckDB, PySpark, Ibis, Dask,
@@ -121,12 +123,13 @@ def scan_transactions(
         revenue: column with the money of the row; or give ``quantity`` and ``unit_price``.
         quantity: column with the number of pieces; a negative one marks a return.
         unit_price: column with the price of one piece.
-        order: column with the order's number; without one, rows of a customer with one time stamp are one order.
+        order: column with the order's number; rows of a customer without one are one order if they agree in their time
+            stamp, to the second.
         margin: column with the margin of the row, or a rate of revenue such as 0.35.
         cost: column with the cost of goods of the row; margin is revenue less cost.
         currency: the currency's code.
         time_zone: the shop's zone, into whose wall clock time stamps with a zone are turned. They need one.
-        max_amount: rows of more money than this, either way, are set aside.
+        max_amount: rows of more money than this, either way, are set aside; at most 10**12.
 
     Raises:
         ColumnError: a column is missing, or is not of a type that can be summed or compared as it is.
@@ -142,7 +145,7 @@ def scan_transactions(
         >>> scan.quality().rows_kept
         2
     """
-    _check(revenue, quantity, unit_price, margin, cost, time_zone)
+    _check(revenue, quantity, unit_price, margin, cost, time_zone, max_amount)
     import narwhals.stable.v2 as nw
 
     frame = open_lazy(source)
@@ -157,65 +160,24 @@ def scan_transactions(
         "cost": cost,
     }
     named = {role: name for role, name in roles.items() if name is not None}
-    schema = frame.collect_schema()
-    for role, name in named.items():
-        if name not in schema:
-            raise ColumnError(
-                f"no column {name!r} for {role}",
-                rule=f"the source has {len(schema)} columns",
-                remedy=nearest(name, list(schema)),
-            )
-    types = {role: schema[name] for role, name in named.items()}
+    types = _types(frame, named)
     _refuse_types(named, types, time_zone)
+    engine, has_times = engine_of(frame), types["at"] == nw.Datetime
     frame = frame.select(**{f"_{role}": nw.col(name) for role, name in named.items()})
-    zoned = getattr(types["at"], "time_zone", None) is not None
-    if zoned and time_zone is not None:
+    if getattr(types["at"], "time_zone", None) is not None and time_zone is not None:
         frame = local_time(frame, "_at", time_zone)
-    money = {role: _number(f"_{role}", types[role]) for role in ("revenue", "unit_price", "quantity", "cost", "margin")
-             if role in named}  # fmt: skip
-    earned = money["revenue"] if "revenue" in money else money["quantity"] * money["unit_price"]
-    frame = frame.with_columns(_earned=earned)
-    if "margin" in money:
-        kept = money["margin"]
-    elif "cost" in money:
-        # Goods that come back bring their cost back, whichever sign it is written with.
-        back = (nw.col("_earned") < 0) & (money["cost"] > 0)
-        kept = nw.col("_earned") - nw.when(back).then(-money["cost"]).otherwise(money["cost"])
-    else:
-        kept = nw.col("_earned") * (1.0 if margin is None else float(margin))
-    frame = frame.with_columns(_kept=kept)
-    amounts = (nw.col("_earned"), nw.col("_kept"))
-    absurd = (amounts[0].abs() > max_amount) | (amounts[1].abs() > max_amount)
-    who = nw.col("_customer")
-    nobody = who.is_null()
-    if types["customer"] == nw.String:
-        frame = frame.with_columns(_customer=nw.col("_customer").str.strip_chars())
-        nobody = who.is_null() | (who == "")
-    frame = frame.with_columns(
-        reason=nw.when(nobody)
-        .then(nw.lit(1))
-        .when(nw.col("_at").is_null())
-        .then(nw.lit(2))
-        .when(amounts[0].is_null() | amounts[1].is_null())
-        .then(nw.lit(3))
-        .when(absurd)
-        .then(nw.lit(4))
-        .otherwise(nw.lit(0))
-    )
-    back = nw.col("_earned") < 0
-    if "quantity" in named:
-        back = back | (money["quantity"].fill_null(0.0) < 0)
-    has_times, engine = types["at"] == nw.Datetime, engine_of(frame)
-    kept_rows = frame.filter(nw.col("reason") == 0)
-    lines = kept_rows.select(
-        customer=who,
+    frame = frame.with_columns(**{f"_{role}": _name(role, types[role], engine) for role in types if role in _IDS})
+    frame = _with_money(frame, types, 1.0 if margin is None or isinstance(margin, str) else float(margin))
+    frame = frame.with_columns(reason=_reason(max_amount))
+    lines = frame.filter(nw.col("reason") == 0).select(
+        customer=nw.col("_customer"),
         at=nw.col("_at"),
         date=_date(nw.col("_at"), engine) if has_times else nw.col("_at"),
         **({} if order is None else {"order": nw.col("_order")}),
-        revenue=_micro(amounts[0]),
-        margin=_micro(amounts[1]),
-        pieces=_micro(money["quantity"].abs().fill_null(0.0)) if "quantity" in named else nw.lit(0),
-        bought=nw.when(back).then(nw.lit(0)).otherwise(nw.lit(1)),
+        revenue=_rounded(nw.col("_earned")).cast(nw.Int64),
+        margin=_rounded(nw.col("_kept")).cast(nw.Int64),
+        pieces=nw.lit(0) if quantity is None else _rounded(nw.col("_quantity").abs().fill_null(0.0)).cast(nw.Int64),
+        bought=nw.when(nw.col("_back")).then(nw.lit(0)).otherwise(nw.lit(1)),
     )
     notes = ("no margin was given: margin is taken to be revenue, so every margin below is revenue",)
     return TransactionScan(
@@ -226,6 +188,79 @@ def scan_transactions(
         has_times=has_times,
         currency=currency,
         provenance=Provenance(notes=notes if margin is None and cost is None else ()),
+    )
+
+
+_IDS = ("customer", "order")
+_AMOUNTS = ("revenue", "unit_price", "quantity", "cost", "margin")
+
+
+def _types(frame: "nw.LazyFrame[Any]", named: Mapping[str, str]) -> dict[str, Any]:
+    """What the engine says that the columns in their roles are; one that is not there is an error."""
+    schema = frame.collect_schema()
+    for role, name in named.items():
+        if name not in schema:
+            raise ColumnError(
+                f"no column {name!r} for {role}",
+                rule=f"the source has {len(schema)} columns",
+                remedy=nearest(name, list(schema)),
+            )
+    return {role: schema[name] for role, name in named.items()}
+
+
+def _name(role: str, dtype: Any, engine: Engine) -> Any:
+    """An id without blank edges, null if it is none: as for tables that are read into memory."""
+    import narwhals.stable.v2 as nw
+
+    name = nw.col(f"_{role}")
+    if dtype.is_float():
+        return name.fill_nan(None)
+    if dtype not in (nw.String, nw.Categorical, nw.Enum):
+        return name
+    text = name if dtype == nw.String else name.cast(nw.String)
+    # Ibis strips nothing but what it takes for blank itself.
+    edges = f"^[{EDGES}]+|[{EDGES}]+$"
+    text = text.str.replace_all(edges, "") if engine == "ibis" else text.str.strip_chars(EDGES)
+    return nw.when(~text.str.to_lowercase().is_in(sorted(NOTHING))).then(text)
+
+
+def _with_money(frame: "nw.LazyFrame[Any]", types: Mapping[str, Any], rate: float) -> "nw.LazyFrame[Any]":
+    """The same rows with what they earned, what of it was kept, and whether they take goods or money back."""
+    import narwhals.stable.v2 as nw
+
+    frame = frame.with_columns(**{f"_{role}": _number(f"_{role}", types[role]) for role in _AMOUNTS if role in types})
+    frame = frame.with_columns(
+        _earned=nw.col("_revenue") if "revenue" in types else nw.col("_quantity") * nw.col("_unit_price")
+    )
+    back = _rounded(nw.col("_earned")) < 0
+    if "quantity" in types:
+        back = back | (_rounded(nw.col("_quantity").fill_null(0.0)) < 0)
+    frame = frame.with_columns(_back=back)
+    if "margin" in types:
+        return frame.with_columns(_kept=nw.col("_margin"))
+    if "cost" in types:
+        # Goods that come back bring their cost back, whichever sign it is written with.
+        cost = nw.col("_cost")
+        returned = nw.when(nw.col("_back") & (cost > 0)).then(-cost).otherwise(cost)
+        return frame.with_columns(_kept=nw.col("_earned") - returned)
+    return frame.with_columns(_kept=nw.col("_earned") * rate)
+
+
+def _reason(max_amount: float) -> Any:
+    """Why a row is set aside, as its place in _REASONS; 0 for one that is kept."""
+    import narwhals.stable.v2 as nw
+
+    amounts = nw.col("_earned"), nw.col("_kept")
+    return (
+        nw.when(nw.col("_customer").is_null())
+        .then(nw.lit(1))
+        .when(nw.col("_at").is_null())
+        .then(nw.lit(2))
+        .when(amounts[0].is_null() | amounts[1].is_null())
+        .then(nw.lit(3))
+        .when((amounts[0].abs() > max_amount) | (amounts[1].abs() > max_amount))
+        .then(nw.lit(4))
+        .otherwise(nw.lit(0))
     )
 
 
@@ -242,13 +277,21 @@ def _date(at: Any, engine: Engine) -> Any:
     return at.dt.truncate("1d") if engine == "dask" else at.dt.date()
 
 
-def _micro(amount: Any) -> Any:
+_HALVES = 1.5 * 2.0**52
+"""Added to a float below 2**51 and taken away again it leaves the nearest whole number, of two the even one."""
+
+
+def _rounded(amount: Any) -> Any:
+    """Whole millionths, rounded half to even in every engine; their own ``round`` differ at halves."""
     import narwhals.stable.v2 as nw
 
-    return (amount * float(MICRO)).round(0).cast(nw.Int64)
+    micro = amount * float(MICRO)
+    return nw.when(micro.abs() < 2.0**51).then((micro + _HALVES) - _HALVES).otherwise(micro.round(0))
 
 
-def _check(revenue: Any, quantity: Any, unit_price: Any, margin: Any, cost: Any, time_zone: Any) -> None:
+def _check(
+    revenue: Any, quantity: Any, unit_price: Any, margin: Any, cost: Any, time_zone: Any, max_amount: Any
+) -> None:
     if (revenue is None) == (unit_price is None):
         raise ConfigError(
             "revenue and unit_price" if revenue is not None else "neither revenue nor unit_price",
@@ -264,6 +307,10 @@ def _check(revenue: Any, quantity: Any, unit_price: Any, margin: Any, cost: Any,
             f"margin={margin!r}",
             rule="a margin rate is a share of revenue above 0 and at most 1",
             remedy="write 0.35 for 35 percent, or name a column",
+        )
+    if isinstance(max_amount, bool) or not isinstance(max_amount, int | float) or not 0 < max_amount <= BIGGEST:
+        raise ConfigError(
+            f"max_amount={max_amount!r}", rule=f"above 0 and at most {BIGGEST:,}", remedy="leave it at 1e9"
         )
     if time_zone is not None and time_zone not in zoneinfo.available_timezones():
         raise ConfigError(

@@ -4,6 +4,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 
+from retention.errors import ModelError
+from retention.frames.table import FloatColumn
+from retention.histories import Histories
+from retention.value.purchases.fitted import FittedPurchases
 from retention.value.purchases.model import PurchaseModel
 
 if TYPE_CHECKING:
@@ -18,8 +22,9 @@ class ParetoGGG(PurchaseModel):
 
     Parameters t, gamma (her regularity k is gamma: 1 is pure chance, large is clockwork), r, alpha (her rate is gamma),
     s, beta (her rate of leaving is gamma); alpha and beta in the time unit. Reads the sum of the logs of her gaps:
-    ``Histories`` made from a log have it, ``Histories.from_arrays`` needs ``gap_log_sum``. Estimated by maximum
-    likelihood, by quadrature instead of MCMC. Source: Platzer and Reutterer 2016, Marketing Science 35(5), 779-799.
+    ``Histories`` made from a log have it, ``Histories.from_arrays`` needs ``gap_log_sum``; the cells of a scan do not
+    have it. Estimated by maximum likelihood, by quadrature instead of MCMC; a base without any such sum is refused.
+    Source: Platzer and Reutterer 2016, Marketing Science 35(5), 779-799.
 
     Example:
         >>> from retention.histories import Histories
@@ -40,3 +45,18 @@ class ParetoGGG(PurchaseModel):
         from retention._kernels.paretoggg import KERNEL
 
         return KERNEL
+
+    def fit_purchases(self, histories: Histories, weight: FloatColumn | None = None) -> FittedPurchases:
+        """As for every model; raises ModelError if the gaps of the base were never looked at.
+
+        Gaps of a day each have logs that sum to 0; if longer ones sum to 0 throughout, nobody took the logs.
+        """
+        longer = histories.recency_days > histories.frequency
+        if bool(longer.any()) and not bool(histories.gap_log_sum[longer].any()):
+            raise ModelError(
+                "pareto-ggg for histories without the logs of their gaps",
+                rule="how regular customers are is read from gap_log_sum",
+                remedy="summarize the histories (of a scan: collect() instead of cells()), give gap_log_sum to "
+                "from_arrays, or choose a model that does not ask, such as pareto-nbd",
+            )
+        return PurchaseModel.fit_purchases(self, histories, weight)
