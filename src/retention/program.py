@@ -4,13 +4,13 @@ import datetime as dt
 import functools
 import inspect
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import attrs
 from attrs import field, frozen
 
+from retention import configuration
 from retention.domain.days import as_day
 from retention.errors import ConfigError, PluginError, PluginLoadError, nearest
 from retention.histories import summarize
@@ -39,122 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Program"]
 
-_SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "value": ("model", "horizon_days", "discount_rate", "interval"),
-    "timing": ("clock", "tail"),
-    "tiers": ("rule",),
-    "audit": ("period_days",),
-    "plan": (
-        "strategies",
-        "policies",
-        "money",
-        "hours",
-        "capacity",
-        "at_least",
-        "at_most",
-        "risk",
-        "holdout",
-        "explore",
-        "learn_days",
-        "salt",
-        "seed",
-    ),
-    "files": ("consents", "touches", "complaints", "do_not_contact", "causes", "attributes", "offers"),
-    "output": ("folder", "journal", "as_of", "reports"),
-    "plugins": ("blocked",),
-}
-
 
 def _quiet(stage: str) -> None:
     """Say nothing."""
-
-
-def _number(least: float, most: float = float("inf")) -> Any:
-    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if value is None and attribute.name in ("money", "hours"):
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ConfigError(
-                f"{attribute.name} = {value!r}",
-                rule=f"a number from {least:g}" + ("" if most == float("inf") else f" to {most:g}"),
-                remedy=f"give {attribute.name} such a number",
-            )
-
-    return check
-
-
-def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(
-            f"{attribute.name} = {value!r}",
-            rule="a whole number from 0",
-            remedy=f"give {attribute.name} such a number",
-        )
-
-
-def _text(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigError(
-            f"{attribute.name} = {value!r}",
-            rule="a text that is not blank",
-            remedy=f"write {attribute.name} = '...' in quotes",
-        )
-
-
-def _path(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value is not None:
-        _text(instance, attribute, value)
-
-
-def _section(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    inner = value.values() if isinstance(value, Mapping) and attribute.name == "options" else ()
-    if not isinstance(value, Mapping) or not all(isinstance(one, Mapping) for one in inner):
-        raise ConfigError(
-            f"{attribute.name} of type {type(value).__name__}",
-            rule=f"{attribute.name} holds keys and values" + (", by name" if attribute.name == "options" else ""),
-            remedy="write [options.'frequency-cap'] and its keys below, or [plan.capacity] and phone = 30",
-        )
-
-
-def _list_of(*kinds: type) -> Any:
-    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if value is not None and not isinstance(value, (str, *kinds)):
-            raise ConfigError(
-                f"{attribute.name} of type {type(value).__name__}",
-                rule=f"the name of a file, or {' or '.join(kind.__name__ for kind in kinds)}",
-                remedy=f"write {attribute.name} = 'file.csv' in quotes",
-            )
-
-    return check
-
-
-def _iso(value: Any) -> Any:
-    """TOML has dates of its own; as_of = 2011-12-01 without quotes is one."""
-    return value.isoformat() if isinstance(value, dt.date) else value
-
-
-def _names(value: Any) -> Any:
-    if value is None or isinstance(value, str) or not isinstance(value, Iterable):
-        return value
-    return tuple(value)
-
-
-def _name_list(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value is not None and not isinstance(value, tuple):
-        raise ConfigError(
-            f"{attribute.name} = {value!r}",
-            rule="a list of names",
-            remedy=f"write {attribute.name} = ['name', ...], or leave it out for the built-in ones",
-        )
-
-
-def _texts(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(one, str) and one.strip() for one in value):
-        raise ConfigError(
-            f"{attribute.name} = {value!r}",
-            rule="a list of names, which may be empty",
-            remedy=f"write {attribute.name} = ['name', ...]",
-        )
 
 
 @frozen(kw_only=True)
@@ -171,46 +58,60 @@ class Program:
     """
 
     source: Any = None
-    reader: str = field(default="receipts", validator=_text)
-    read: Mapping[str, Any] = field(factory=dict, validator=_section)
-    model: str = field(default="bg-nbd", validator=_text)
-    horizon_days: float = field(default=365.0, validator=_number(1e-9))
-    discount_rate: float = field(default=0.10, validator=_number(0.0))
-    interval: float = field(default=0.90, validator=_number(0.01, 0.999))
-    clock: str = field(default="log-t", validator=_text)
-    tail: float = field(default=0.05, validator=_number(1e-6, 0.5))
-    rule: str = field(default="margin-bands", validator=_text)
-    period_days: int = field(default=365, validator=_number(1))
-    strategies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
-    policies: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
-    policy: tuple[Mapping[str, Any], ...] | None = field(default=None, converter=_names, validator=_name_list)
-    offers: str | Mapping[str, Any] | OfferStrategy | None = field(
-        default=None, validator=_list_of(Mapping, OfferStrategy)
+    reader: str = field(default="receipts", validator=configuration.a_text)
+    read: Mapping[str, Any] = field(factory=dict, validator=configuration.a_section)
+    model: str = field(default="bg-nbd", validator=configuration.a_text)
+    horizon_days: float = field(default=365.0, validator=configuration.a_number(1e-9))
+    discount_rate: float = field(default=0.10, validator=configuration.a_number(0.0))
+    interval: float = field(default=0.90, validator=configuration.a_number(0.01, 0.999))
+    clock: str = field(default="log-t", validator=configuration.a_text)
+    tail: float = field(default=0.05, validator=configuration.a_number(1e-6, 0.5))
+    rule: str = field(default="margin-bands", validator=configuration.a_text)
+    period_days: int = field(default=365, validator=configuration.a_number(1))
+    strategies: tuple[str, ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.some_names
     )
-    options: Mapping[str, Mapping[str, Any]] = field(factory=dict, validator=_section)
-    money: float | None = field(default=0.0, validator=_number(0.0))
-    hours: float | None = field(default=8.0, validator=_number(0.0))
-    capacity: Mapping[str, int] = field(factory=dict, validator=_section)
-    at_least: Mapping[str, int] = field(factory=dict, validator=_section)
-    at_most: Mapping[str, int] = field(factory=dict, validator=_section)
-    risk: float = field(default=0.0, validator=_number(0.0, 100.0))
-    holdout: float = field(default=0.1, validator=_number(0.0, 0.9))
-    explore: float = field(default=0.0, validator=_number(0.0, 0.5))
-    learn_days: int = field(default=0, validator=_whole)
-    salt: str = field(default="retention", validator=_text)
-    seed: int = field(default=0, validator=_number(0))
-    consents: str | Consents | None = field(default=None, validator=_list_of(Consents))
-    touches: str | Touches | None = field(default=None, validator=_list_of(Touches))
-    complaints: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
-    do_not_contact: str | tuple[str, ...] | None = field(default=None, converter=_names, validator=_list_of(tuple))
-    causes: str | Mapping[str, str] | None = field(default=None, validator=_list_of(Mapping))
-    attributes: str | Mapping[str, Any] | None = field(default=None, validator=_list_of(Mapping))
-    folder: str = field(default="retention-out", validator=_text)
-    journal: str | None = field(default=None, validator=_path)
-    as_of: str = field(default="last", converter=_iso, validator=_text)
-    reports: tuple[str, ...] = field(default=("html",), converter=_names, validator=_texts)
+    policies: tuple[str, ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.some_names
+    )
+    policy: tuple[Mapping[str, Any], ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.some_names
+    )
+    offers: str | Mapping[str, Any] | OfferStrategy | None = field(
+        default=None, validator=configuration.a_file_or(Mapping, OfferStrategy)
+    )
+    options: Mapping[str, Mapping[str, Any]] = field(factory=dict, validator=configuration.a_section)
+    money: float | None = field(default=0.0, validator=configuration.a_number(0.0))
+    hours: float | None = field(default=8.0, validator=configuration.a_number(0.0))
+    capacity: Mapping[str, int] = field(factory=dict, validator=configuration.a_section)
+    at_least: Mapping[str, int] = field(factory=dict, validator=configuration.a_section)
+    at_most: Mapping[str, int] = field(factory=dict, validator=configuration.a_section)
+    risk: float = field(default=0.0, validator=configuration.a_number(0.0, 100.0))
+    holdout: float = field(default=0.1, validator=configuration.a_number(0.0, 0.9))
+    explore: float = field(default=0.0, validator=configuration.a_number(0.0, 0.5))
+    learn_days: int = field(default=0, validator=configuration.a_whole_number)
+    salt: str = field(default="retention", validator=configuration.a_text)
+    seed: int = field(default=0, validator=configuration.a_number(0))
+    consents: str | Consents | None = field(default=None, validator=configuration.a_file_or(Consents))
+    touches: str | Touches | None = field(default=None, validator=configuration.a_file_or(Touches))
+    complaints: str | tuple[str, ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.a_file_or(tuple)
+    )
+    do_not_contact: str | tuple[str, ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.a_file_or(tuple)
+    )
+    causes: str | Mapping[str, str] | None = field(default=None, validator=configuration.a_file_or(Mapping))
+    attributes: str | Mapping[str, Any] | None = field(default=None, validator=configuration.a_file_or(Mapping))
+    folder: str = field(default="retention-out", validator=configuration.a_text)
+    journal: str | None = field(default=None, validator=configuration.a_path)
+    as_of: str = field(default="last", converter=configuration.as_iso, validator=configuration.a_text)
+    reports: tuple[str, ...] = field(
+        default=("html",), converter=configuration.as_names, validator=configuration.some_texts
+    )
     plugins: tuple[Any, ...] = field(default=(), converter=tuple)
-    blocked: tuple[str, ...] | None = field(default=None, converter=_names, validator=_name_list)
+    blocked: tuple[str, ...] | None = field(
+        default=None, converter=configuration.as_names, validator=configuration.some_names
+    )
 
     @classmethod
     def load(cls, path: "str | PathLike[str]", **overrides: Any) -> Self:
@@ -228,7 +129,7 @@ class Program:
                 rule="a program is a TOML file in UTF-8",
                 remedy="`retention demo` writes one to start from",
             ) from None
-        return cls(**(_settings(raw, where) | overrides))
+        return cls(**(configuration.arguments_of(raw, where) | overrides))
 
     def open_plugins(self) -> Registry:
         """Who is on board for this program."""
@@ -468,65 +369,6 @@ class Program:
         replaced = {thing.name for thing in given}
         own = [c for c in registry.defaults(kind) if c.name not in replaced]
         return [registry.build(kind, c, **self.options.get(c.name, {})) for c in own] + given
-
-
-def _settings(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    """The keyword arguments of a program, from the sections of a TOML file."""
-    settings: dict[str, Any] = {}
-    known = {*_SECTIONS, "read", "options", "policy", "offer", "segment"}
-    if "offer" in raw or "segment" in raw:
-        settings["offers"] = {name: raw[name] for name in ("offer", "segment") if name in raw}
-        if "offers" in raw.get("files", {}):
-            raise ConfigError(
-                f"configuration {where.name}: [[offer]] and [files] offers",
-                rule="offers stand in one place",
-                remedy="move the [[offer]] tables into that file, or leave the file out",
-            )
-    for section, body in raw.items():
-        if section not in known:
-            raise ConfigError(
-                f"configuration {where.name}: section [{section}]",
-                rule="a section is one that a program knows",
-                remedy=nearest(section, known),
-            )
-        if section in ("offer", "segment"):
-            continue
-        if section == "policy":
-            settings["policy"] = body
-            continue
-        if not isinstance(body, dict):
-            raise ConfigError(
-                f"configuration {where.name}: {section} = {body!r}",
-                rule=f"[{section}] is a section with keys",
-                remedy=f"write [{section}] on a line of its own and its keys below",
-            )
-        if section == "options":
-            settings["options"] = body
-            continue
-        if section == "read":
-            settings["read"] = {key: value for key, value in body.items() if key not in ("source", "reader")}
-            if "reader" in body:
-                settings["reader"] = body["reader"]
-            if "source" in body:
-                if not isinstance(body["source"], str):
-                    raise ConfigError(
-                        f"configuration {where.name}: source = {body['source']!r}",
-                        rule="source is the name of a file",
-                        remedy="write source = 'invoices.csv' in quotes",
-                    )
-                place = body["source"]
-                settings["source"] = place if "://" in place else str(where.parent / place)
-            continue
-        for key, value in body.items():
-            if key not in _SECTIONS[section]:
-                raise ConfigError(
-                    f"configuration {where.name}: {key} in section [{section}]",
-                    rule=f"a key of [{section}] is one that a program knows",
-                    remedy=nearest(key, _SECTIONS[section]),
-                )
-            is_place = (section == "files" or key in ("folder", "journal")) and isinstance(value, str)
-            settings[key] = str(where.parent / value) if is_place and "://" not in value else value
-    return settings
 
 
 def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) -> TransactionLog:

@@ -14,27 +14,23 @@ from typing import Any
 
 import attrs
 import numpy as np
-from attrs import define, field
+from attrs import define
 
 from retention.errors import RetentionError
 from retention.histories import Histories
-from retention.testing._shared import (
-    TOLERANCE,
-    Subject,
-    alike,
-    copied,
-    first_difference,
-    maker,
-    mixed_order,
-    must,
-    nothing_shared_changes,
-    same,
-    snapshot,
-    spread,
+from retention.testing._shared import TOLERANCE, alike, maker, must, same, snapshot
+from retention.testing.fitting import (
+    Fitting,
+    empty_in_empty_out,
+    fitting_twice_gives_the_same,
+    input_untouched,
+    one_is_many,
+    order_does_not_matter,
+    the_world_stays_as_it_was,
 )
 from retention.testing.laws import BrokenLaws, Kit, Law, NotAsked, laws, report
 from retention.testing.samples import even_gaps, sample_histories
-from retention.value.valuation import FittedLikelihood, FittedValueModel, Valuation
+from retention.value.valuation import FittedLikelihood, Valuation
 
 __all__ = ["KIT", "LAWS", "BrokenLaws", "Law", "check_value_model", "even_gaps", "sample_histories"]
 
@@ -42,61 +38,26 @@ HORIZON = {"horizon_days": 180.0, "discount_rate": 0.10, "interval": 0.80}
 
 
 @define(eq=False)
-class _Model(Subject):
+class _Model(Fitting):
     """A recipe and the model that it became on a base, or a fitted model alone."""
 
-    given: Histories
-    histories: Histories = field(init=False)
-    _fitted: Any = field(default=None, init=False)
+    def answers(self, fitted: Any, histories: Histories) -> dict[str, Any]:
+        """Everything that a model says of a base."""
+        worth = fitted.value(histories, **HORIZON)
+        return {
+            **({"log_likelihoods": fitted.log_likelihoods(histories)} if isinstance(fitted, FittedLikelihood) else {}),
+            "p_alive": fitted.p_alive(histories),
+            "expected_purchases": fitted.expected_purchases(histories, 90.0),
+            **{f"value.{name}": values for name, values in worth.columns().items() if name != "customer_id"},
+        }
 
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        self.histories = copied(self.given)
-
-    @property
-    def recipe(self) -> Any:
-        """The recipe; a law about fitting has nothing to ask without one."""
-        if not callable(getattr(self.thing, "fit", None)):
-            raise NotAsked("a fitted model was given, and not a recipe")
-        return self.thing
-
-    def fresh_recipe(self) -> Any:
-        """Another recipe like it."""
-        return self.fresh() if self.recipe is not None else None
-
-    @property
-    def fitted(self) -> FittedValueModel:
-        """The fitted model."""
-        if self._fitted is None:
-            can_fit = callable(getattr(self.thing, "fit", None))
-            self._fitted = self.thing.fit(self.histories) if can_fit else self.thing
-        found: FittedValueModel = self._fitted
-        return found
+    def nearness(self, name: str) -> float:
+        """Bounds and spreads are searched for, to six digits, all else is computed."""
+        return 1e-6 if name in ("value.value_low", "value.value_high", "value.value_sd") else TOLERANCE
 
 
 def _subject(thing: Any, histories: Histories | None = None) -> _Model:
     return _Model(made=maker(thing), given=sample_histories() if histories is None else histories)
-
-
-def _answers(model: FittedValueModel, histories: Histories) -> dict[str, Any]:
-    """Everything that a model says of a base, by name."""
-    worth = model.value(histories, **HORIZON)
-    return {
-        **({"log_likelihoods": model.log_likelihoods(histories)} if isinstance(model, FittedLikelihood) else {}),
-        "p_alive": model.p_alive(histories),
-        "expected_purchases": model.expected_purchases(histories, 90.0),
-        **{f"value.{name}": values for name, values in worth.columns().items() if name != "customer_id"},
-    }
-
-
-def _all_same(first: Mapping[str, Any], second: Mapping[str, Any], what: str) -> None:
-    for name, values in first.items():
-        same(name, second[name], values, what)
-
-
-def _to(name: str) -> float:
-    """How nearly an answer must be the same: bounds and spreads are searched for, to six digits, all else computed."""
-    return 1e-6 if name in ("value.value_low", "value.value_high", "value.value_sd") else TOLERANCE
 
 
 def has_a_name(subject: _Model) -> None:
@@ -106,38 +67,12 @@ def has_a_name(subject: _Model) -> None:
         must(isinstance(name, str) and name.strip(), f"the name of {what} is {name!r}")
 
 
-def one_is_many(subject: _Model) -> None:
-    """A customer gets the same answers alone as in company."""
-    model, histories = subject.fitted, subject.histories
-    together = _answers(model, histories)
-    for position in spread(len(histories)):
-        for name, alone in _answers(model, histories[[position]]).items():
-            same(
-                name,
-                alone,
-                together[name][[position]],
-                "one customer alone against the same one in her base",
-                _to(name),
-            )
-
-
 def parts_make_the_whole(subject: _Model) -> None:
     """The answers for two bases, joined, are the answers for the joined base."""
-    model, histories = subject.fitted, subject.histories
-    cut = len(histories) // 3
-    whole = _answers(model, histories)
-    left, right = _answers(model, histories[:cut]), _answers(model, histories[cut:])
-    for name, values in whole.items():
-        same(name, np.concatenate([left[name], right[name]]), values, "two parts against the whole base", _to(name))
-
-
-def order_does_not_matter(subject: _Model) -> None:
-    """Shuffled customers get shuffled answers."""
-    model, histories = subject.fitted, subject.histories
-    order = mixed_order(len(histories))
-    plain, shuffled = _answers(model, histories), _answers(model, histories[order])
-    for name, values in plain.items():
-        same(name, shuffled[name], values[order], "rows in another order", _to(name))
+    cut = np.arange(len(subject.histories)) < len(subject.histories) // 3
+    left, right = subject.told(cut), subject.told(~cut)
+    joined = {name: np.concatenate([left[name], right[name]]) for name in left}
+    subject.agree(joined, subject.told(), "two parts against the whole base")
 
 
 def round_trip(subject: _Model) -> None:
@@ -148,7 +83,7 @@ def round_trip(subject: _Model) -> None:
     told, kept = getattr(model, "params", {}), getattr(again, "params", {})
     if dict(kept) != dict(told):
         raise AssertionError("params differ after from_dict(to_dict())")
-    before, after = _answers(model, histories), _answers(again, histories)
+    before, after = subject.told(), subject.answers(again, histories)
     for name, values in before.items():
         if not np.array_equal(values, after[name], equal_nan=True):
             raise AssertionError(f"{name} differs after from_dict(to_dict())")
@@ -157,7 +92,7 @@ def round_trip(subject: _Model) -> None:
 def shape_and_dtype(subject: _Model) -> None:
     """Every answer is one float64 per customer, the valuation keeps her ids in her order and repeats the question."""
     model, histories = subject.fitted, subject.histories
-    for name, values in _answers(model, histories).items():
+    for name, values in subject.told().items():
         array = np.asarray(values)
         if array.shape != (len(histories),) or array.dtype != np.float64:
             raise AssertionError(f"{name} is {array.dtype} of shape {array.shape}, not float64 of ({len(histories)},)")
@@ -169,31 +104,9 @@ def shape_and_dtype(subject: _Model) -> None:
         raise AssertionError(f"the valuation says it was asked for {asked}, not {tuple(HORIZON.values())}")
 
 
-def input_untouched(subject: _Model) -> None:
-    """Neither fitting nor any answer changes the histories."""
-    histories = copied(subject.given)
-    before = snapshot(histories)
-    fresh = subject.fresh()
-    model = fresh.fit(histories) if callable(getattr(fresh, "fit", None)) else fresh
-    changed = first_difference(before, snapshot(histories))
-    must(not changed, f"histories.{changed} was changed by fit")
-    _answers(model, histories)
-    changed = first_difference(before, snapshot(histories))
-    must(not changed, f"histories.{changed} was changed")
-
-
-def empty_in_empty_out(subject: _Model) -> None:
-    """A base without customers has answers without rows."""
-    model, histories = subject.fitted, subject.histories
-    for name, values in _answers(model, histories[:0]).items():
-        if len(values):
-            raise AssertionError(f"{name} has {len(values)} rows for an empty base")
-
-
 def numbers_are_finite(subject: _Model) -> None:
     """No NaN and no infinity, for new customers, daily buyers and the long silent alike."""
-    model, histories = subject.fitted, subject.histories
-    for name, values in _answers(model, histories).items():
+    for name, values in subject.told().items():
         if not np.all(np.isfinite(values)):
             raise AssertionError(f"{name} holds {int(np.sum(~np.isfinite(values)))} values that are not finite")
 
@@ -289,24 +202,16 @@ def _everyone() -> Histories:
     )
 
 
-def fitting_twice_gives_the_same(subject: _Model) -> None:
-    """Fitted to the same base again, also by a recipe made alike, it gives the same numbers: no dice, no clock."""
-    recipes = (("a second fit", subject.recipe), ("a recipe made alike", subject.fresh()))
-    first = _answers(subject.fitted, subject.histories)
-    for what, recipe in recipes:
-        _all_same(first, _answers(recipe.fit(subject.histories), subject.histories), f"{what} learns otherwise")
-
-
 def a_recipe_stays_a_recipe(subject: _Model) -> None:
     """Fitting changes nothing of the recipe: not its settings, and not what it fitted before to another base."""
     recipe = subject.fresh_recipe()
     before = _settings(recipe)
     first = recipe.fit(subject.histories)
     must(alike(before, _settings(recipe)), "a setting of the recipe was changed by fit")
-    told = _answers(first, subject.histories)
+    told = subject.answers(first, subject.histories)
     other = subject.histories.take(np.arange(len(subject.histories)) % 3 > 0)
     recipe.fit(other)
-    _all_same(told, _answers(first, subject.histories), "the recipe was fitted to another base meanwhile")
+    subject.agree(subject.answers(first, subject.histories), told, "the recipe was fitted to another base meanwhile")
 
 
 def _settings(recipe: Any) -> Any:
@@ -332,14 +237,6 @@ def money_in_cents_is_money(subject: _Model) -> None:
             f"{name} in cents is not 100 times that in whole money",
         )
     same("expected_purchases", worth.expected_purchases, plain.expected_purchases, "money in cents", 1e-6)
-
-
-def the_world_stays_as_it_was(subject: _Model) -> None:
-    """It prints nothing and changes no state that all code shares: environment, warnings, random states, folder."""
-    fresh = subject.fresh()
-    with nothing_shared_changes():
-        model = fresh.fit(subject.histories) if callable(getattr(fresh, "fit", None)) else fresh
-        _answers(model, subject.histories)
 
 
 LAWS = laws(
