@@ -19,8 +19,9 @@ from retention.plan.policies import ConsentPolicy, FrequencyCap, MinimumGap
 from retention.records import TransactionLog
 from retention.testing import past_nights
 from retention.testing import report_cards as module
+from retention.testing.card import ReportCard
 from retention.testing.past_nights import Known, ask_about
-from retention.testing.report_cards import ReportCard, judge, report_card
+from retention.testing.report_cards import judge, report_card
 from retention.testing.simulated_nights import simulate_nights
 from retention.tiers import MarginBands
 from retention.timing import anticipate

@@ -49,16 +49,14 @@ BORROWED = {"sklearn", "pymc-marketing"}  # other libraries' models, held to the
 @pytest.mark.parametrize("name", sorted({*REGISTRY.names("value_model")} - BORROWED))
 def test_our_models_keep_all_laws(name):
     model, base = INSTEAD.get(name, (REGISTRY.make("value_model", name), FEW))
-    laws = [law for law in LAWS if (name, law.name) != ("pareto-ggg", "finite_for_everyone_who_can_exist")]
-    run(laws, KIT.subject(model, histories=base), who=name).raise_if_broken()
+    run(LAWS, KIT.subject(model, histories=base), who=name).raise_if_broken()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [BGCNBD(), GGompertzNBD()], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [BGCNBD(), MBGCNBD(), GGompertzNBD()], ids=lambda recipe: recipe.name)
 def test_our_slower_models_keep_all_laws_fitted(recipe):
     """BG/BB and auto are held to the laws, fitted, beside their own tests; Pareto/GGG takes minutes."""
-    laws = [law for law in LAWS if law.name != "finite_for_everyone_who_can_exist"]
-    run(laws, KIT.subject(recipe, histories=FEW[2:6]), who=recipe.name).raise_if_broken()
+    run(LAWS, KIT.subject(recipe, histories=FEW[2:6]), who=recipe.name).raise_if_broken()
 
 
 def test_our_model_keeps_all_laws_fitted_and_given():

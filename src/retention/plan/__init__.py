@@ -11,7 +11,8 @@ from retention.plan.holdout import holdout_draws
 from retention.plan.intentions import IntentionLapse, Intentions
 from retention.plan.make import make_plan, plan_for, situate
 from retention.plan.memory import Learned, Memory
-from retention.plan.offers import STAKES, Offer, OfferCosts, OfferStrategy, Screening, read_offers
+from retention.plan.offers import STAKES, Offer, OfferCosts, OfferStrategy, Screening
+from retention.plan.offers_data import read_offers
 from retention.plan.plan import Considered, Explanation, LeadList, NextContacts, Plan
 from retention.plan.policies import (
     ConsentPolicy,

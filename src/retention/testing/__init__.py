@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retention.testing.card import ReportCard
     from retention.testing.contact_policies import check_contact_policy
     from retention.testing.estimators import check_estimator
     from retention.testing.laws import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from retention.testing.past_nights import Known
     from retention.testing.plugin import check_plugin
     from retention.testing.readers import check_reader
-    from retention.testing.report_cards import ReportCard, report_card
+    from retention.testing.report_cards import report_card
     from retention.testing.reports import check_report
     from retention.testing.samples import SampleShop, sample_histories, sample_shop
     from retention.testing.tiering_rules import check_tiering_rule
@@ -87,7 +88,8 @@ _HOME = {
     "past_nights": ("Known",),
     "plugin": ("check_plugin",),
     "readers": ("check_reader",),
-    "report_cards": ("ReportCard", "report_card"),
+    "card": ("ReportCard",),
+    "report_cards": ("report_card",),
     "reports": ("check_report",),
     "samples": ("SampleShop", "sample_histories", "sample_shop"),
     "tiering_rules": ("check_tiering_rule",),
