@@ -1,6 +1,6 @@
 """Is choosing by customer worth it, does the gate know? `python benchmarks/personalise.py [--data hillstrom.csv.gz]`.
 
-Four parts (`--parts worlds,nulls,hillstrom,values`), half an hour in all with the defaults:
+Three parts (`--parts worlds,nulls,hillstrom`), half an hour in all with the defaults:
 
 - **worlds**: 100,000 customers in three arms, with effects that differ between customers and are known. The customers
   and what they do without contact are those of Hillstrom's control group, drawn with replacement (`--data`), or made up
@@ -11,7 +11,6 @@ Four parts (`--parts worlds,nulls,hillstrom,values`), half an hour in all with t
   Aimed at: 0.95 or more.
 - **hillstrom**: the experiment itself, spend with visits as proxy, ten repeats of two folds. Aimed at: a policy worth
   1.40 or more and at most 0.02 below the best mail for all; Qini of the Womens mail on visits 0.0074 or more.
-- **values**: do intervals of `policy_value` hold what they promise on skewed spend, and what does a million rows cost?
 
 Seconds are CPU seconds on one thread.
 """
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retention.proof import personalise, policy_value, uplift_curve, uplift_scores
+from retention.proof import personalise, uplift_curve, uplift_scores
 
 ARMS = np.array(["none", "first", "second"])
 NUMBERS = ("recency", "history", "mens", "womens", "newbie", "visit", "spend")
@@ -204,51 +203,12 @@ def real(path: Path) -> None:
         print(f"  SE {curve.error:.4f}, split SD {np.std(each, ddof=1):.4f}")
 
 
-def held_promises(base: Base, runs: int) -> None:
-    print(f"\n## Values: coverage of 95 % intervals of spend per customer, {runs} runs (SE of a share about 0.01)")
-    print(f"{'log':12} {'customers':>9} {'buyers':>7} {'ips':>6} {'snips':>6} {'dr':>6} {'plain dr':>9} {'width':>6}")
-    everyone = base.features
-    added, _ = chances("each her own range", everyone)
-    best = np.argmax(added, axis=0)
-    truth = float(np.mean(base.spend + added.max(axis=0) * base.pool.mean()))
-    for log, n in (("randomised", 1_000), ("randomised", 5_000), ("skewed", 5_000), ("skewed", 20_000)):
-        held, wide, buyers = [], [], []
-        for run in range(runs):
-            rng = np.random.default_rng([run, n, 3])
-            rows = rng.integers(0, len(base.visit), n)
-            x = {name: values[rows] for name, values in everyone.items()}
-            chance = np.full((3, n), 1 / 3)
-            if log == "skewed":
-                chance = np.array([np.exp(-0.35 * x["recency"]), np.ones(n), np.exp(0.5 * x["womens"])])
-                chance /= chance.sum(axis=0)
-            arm = (rng.random(n) > np.cumsum(chance, axis=0)[:2]).sum(axis=0)
-            more = rng.random(n) < added[arm, rows]
-            spend = base.spend[rows] + more * base.pool[rng.integers(0, len(base.pool), n)]
-            args = ARMS[arm], spend, chance[arm, np.arange(n)], ARMS[best[rows]]
-            found = [policy_value(*args, method="ips"), policy_value(*args), policy_value(*args, features=x)]
-            plain = 1.96 * found[2].error
-            held.append([f.low <= truth <= f.high for f in found] + [abs(found[2].value - truth) <= plain])
-            wide.append((found[2].high - found[2].low) / (2 * plain))
-            buyers.append(found[0].buyers)
-        shares = np.mean(held, axis=0)
-        told = " ".join(f"{share:{6 if k < 3 else 9}.3f}" for k, share in enumerate(shares))
-        print(f"{log:12} {n:9,} {np.mean(buyers):7.0f} {told} {np.mean(wide):6.2f}")
-    rng = np.random.default_rng(4)
-    n = 1_000_000
-    arm, target = ARMS[rng.integers(0, 3, n)], ARMS[rng.integers(0, 3, n)]
-    spend = rng.lognormal(4, 1, n) * (rng.random(n) < 0.01)
-    for method in ("ips", "snips"):
-        since = time.process_time()
-        policy_value(arm, spend, np.full(n, 1 / 3), target, method=method)
-        print(f"{method}, a million rows: {time.process_time() - since:.2f} CPU s")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="hillstrom.csv.gz; without it customers are made up")
-    parser.add_argument("--parts", default="worlds,nulls,hillstrom,values")
+    parser.add_argument("--parts", default="worlds,nulls,hillstrom")
     parser.add_argument("--runs", type=int, default=10, help="of each world")
-    parser.add_argument("--nulls", type=int, default=400, help="of each null world, and of each log")
+    parser.add_argument("--nulls", type=int, default=400, help="of each null world")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--customers", type=int, default=100_000)
     args = parser.parse_args()
@@ -259,8 +219,6 @@ def main() -> None:
         null_worlds(base, args.nulls, min(args.repeats, 3))
     if "hillstrom" in parts and args.data is not None:
         real(args.data)
-    if "values" in parts:
-        held_promises(base, args.nulls)
 
 
 if __name__ == "__main__":

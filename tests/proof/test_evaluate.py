@@ -430,3 +430,23 @@ def test_the_same_seed_says_the_same_and_another_hardly_else():
     assert one == two
     assert one.value != other.value
     assert one.value == pytest.approx(other.value, abs=0.1 * one.error)
+
+
+def test_a_policys_value_is_what_it_brings_when_it_is_really_played():
+    """The logger prefers mail for the loyal; the policy does the reverse. 20,000 rows; intervals of four errors."""
+    rng = np.random.default_rng(15)
+    n = 20_000
+    loyal = rng.integers(0, 2, n)
+    chance = np.where(loyal == 1, 0.8, 0.3)
+    mailed = rng.random(n) < chance
+    spend = rng.normal(1 + loyal + mailed * (1 - 2 * loyal))
+    target = np.where(loyal == 1, "nothing", "mail")
+    log = np.where(mailed, "mail", "nothing"), spend, np.where(mailed, chance, 1 - chance), target
+    found = [evaluate_policy(*log, estimator=name) for name in ("ips", "snips")]
+    found.append(evaluate_policy(*log, context={"loyal": loyal}))
+    for each in found:
+        assert abs(each.value - 2.0) < 4 * each.error
+        assert each.low < each.value < each.high
+    assert found[0].error > found[1].error > 0.9 * found[2].error
+    everyone = evaluate_policy(log[0], spend, 0.5, ["mail"] * n, estimator="snips", least_buyers=0)
+    assert everyone.value == pytest.approx(spend[mailed].mean())

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from retention.errors import ColumnError, ConfigError, ModelError, RetentionError, UnknownNameError
-from retention.proof import personalise, policy_value, uplift_curve, uplift_scores
+from retention.proof import personalise, uplift_curve, uplift_scores
 
 
 def shop(seed, n=3000, *, lift=1.0, cost=0.0):
@@ -343,47 +343,3 @@ def test_ranking_by_what_a_mail_changes_beats_chance_and_ranking_by_habit_need_n
         uplift_curve(x, arm, visit)
     with pytest.raises(UnknownNameError, match="'sms'"):
         uplift_scores({"x": x}, arm, visit, treatment="sms", control="nothing")
-
-
-def test_a_policys_value_is_what_it_brings_when_it_is_really_played():
-    """The logger prefers mail for the loyal; the policy does the reverse. 20,000 rows; intervals of four errors."""
-    rng = np.random.default_rng(15)
-    n = 20_000
-    loyal = rng.integers(0, 2, n)
-    chance = np.where(loyal == 1, 0.8, 0.3)
-    mailed = rng.random(n) < chance
-    spend = rng.normal(1 + loyal + mailed * (1 - 2 * loyal))
-    target = np.where(loyal == 1, "nothing", "mail")
-    log = np.where(mailed, "mail", "nothing"), spend, np.where(mailed, chance, 1 - chance), target
-    found = [policy_value(*log, method="ips"), policy_value(*log), policy_value(*log, features={"loyal": loyal})]
-    assert [each.method for each in found] == ["ips", "snips", "dr"]
-    for each in found:
-        assert abs(each.value - 2.0) < 4 * each.error
-        assert each.low < each.value < each.high
-    assert found[0].error > found[1].error > 0.9 * found[2].error
-    naive = spend[log[0] == target].mean()
-    everyone = policy_value(log[0], spend, 0.5, ["mail"] * n)
-    assert naive == pytest.approx(2.0, abs=0.05)  # here even the plain mean is right, as all matches bring 2
-    assert everyone.value == pytest.approx(spend[mailed].mean())
-
-
-def test_a_policys_value_on_few_buyers_comes_with_a_warning():
-    rng = np.random.default_rng(16)
-    arm = rng.choice(["a", "b"], 1000)
-    spend = rng.lognormal(4, 1, 1000) * (rng.random(1000) < 0.02)
-    found = policy_value(arm, spend, 0.5, ["a"] * 1000)
-    assert found.buyers < 50
-    assert "under 50" in found.notes[0]
-    assert found.high - found.value > 1.2 * (found.value - found.low)
-    assert found.to_dict()["notes"] == list(found.notes)
-    assert "under 50" in found._repr_html_()
-    for words, args, how in (
-        ("outside", (arm, spend, 0.0, ["a"] * 1000), {}),
-        ("propensity for 3", (arm, spend, [0.5] * 3, ["a"] * 1000), {}),
-        ("names the arm 'c'", (arm, spend, 0.5, ["c"] * 1000), {}),
-        ("target for 1 customers", (arm, spend, 0.5, ["a"]), {}),
-        ("no customer was treated", (["a", "b"], [1.0, 2.0], 0.5, ["b", "a"]), {}),
-        ("method='dr' without", (arm, spend, 0.5, ["a"] * 1000), {"method": "dr"}),
-    ):
-        with pytest.raises(RetentionError, match=words):
-            policy_value(*args, **how)

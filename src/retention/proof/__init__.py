@@ -11,7 +11,6 @@ from retention.proof.learn import learn
 from retention.proof.learner import Learner
 from retention.proof.logged import Logged, evaluate_contact_policy, logged_decisions
 from retention.proof.personalise import Personalisation, Policies, personalise
-from retention.proof.policy_value import PolicyValue, policy_value
 from retention.proof.prove import Proof, prove
 from retention.proof.statement import programme_statement
 from retention.proof.uplift import UpliftCurve, uplift_curve, uplift_scores
@@ -44,8 +43,6 @@ __all__ = [
     "uplift_curve",
     "UpliftCurve",
     "uplift_scores",
-    "policy_value",
-    "PolicyValue",
     "evaluate_policy",
     "Estimate",
     "Gain",
