@@ -11,29 +11,15 @@ from retention.domain.days import as_day
 from retention.errors import ReadError
 from retention.frames.lazy import lazily
 from retention.frames.table import IntColumn
+from retention.histories.apart import apart, arrays, day_number, log_of
 from retention.histories.history import Histories
 from retention.records.scan import MICRO, TransactionScan
-from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-    from retention.records.money import Amounts
 
 __all__ = ["HistoryScan", "summarize_scan"]
-
-
-def _day_number(frame: "nw.LazyFrame[Any]", date: str) -> "nw.LazyFrame[Any]":
-    """Days since 1970 of a date column, by civil arithmetic: whole numbers that every engine computes alike."""
-    import narwhals.stable.v2 as nw
-
-    year, month, day = (getattr(nw.col(date).dt, part)().cast(nw.Int64) for part in ("year", "month", "day"))
-    frame = frame.with_columns(_y=year - nw.when(month <= 2).then(nw.lit(1)).otherwise(nw.lit(0)), _m=(month + 9) % 12)
-    frame = frame.with_columns(_era=nw.col("_y") // 400, _doy=(nw.col("_m") * 153 + 2) // 5 + day - 1)
-    of_era = nw.col("_y") - nw.col("_era") * 400
-    return frame.with_columns(
-        day=nw.col("_era") * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + nw.col("_doy") - 719468
-    ).drop("_y", "_m", "_era", "_doy")
 
 
 _MOST = 9e12
@@ -60,7 +46,7 @@ class HistoryScan:
 
         Raises ReadError if what one customer paid and gave back is too much to be summed exactly.
         """
-        columns = _arrays(self.frame)
+        columns = arrays(self.frame)
         if np.isnan(columns["revenue"].astype(np.float64)).any():
             raise ReadError(
                 "more money of one customer than can be summed exactly",
@@ -91,7 +77,7 @@ class HistoryScan:
         import narwhals.stable.v2 as nw
 
         alike = ["frequency", "recency_days", "age_days"]
-        found = _arrays(self.counted.group_by(alike).agg(nw.len().alias("customers")))
+        found = arrays(self.counted.group_by(alike).agg(nw.len().alias("customers")))
         if self.local is not None:
             mine = {name: getattr(self.local, name) for name in alike}
             found = {name: np.concatenate([found[name], mine.get(name, np.ones(len(self.local)))]) for name in found}
@@ -107,12 +93,6 @@ class HistoryScan:
         return f"<HistoryScan on {self.as_of}: in {self.scan.engine}, not read>"
 
 
-def _arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
-    """The rows of a small enough table, as numpy arrays."""
-    collected = frame.collect()
-    return {name: collected[name].to_numpy() for name in collected.columns}
-
-
 def summarize_scan(
     scan: TransactionScan, *, as_of: str | dt.date, gaps: bool = True, squares: bool = False
 ) -> HistoryScan:
@@ -126,19 +106,22 @@ def summarize_scan(
     """
     import narwhals.stable.v2 as nw
 
+    from retention.histories.summarize import summarize
+
     day = as_day(as_of)
     known = scan.until(day)
     if scan.engine == "dask":
         frame = _by_partition(known, day)
         return HistoryScan(frame=frame, counted=frame, local=None, as_of=day, scan=scan)
-    lines, local = _apart(known, day)
+    lines, few = apart(known)
+    local = None if few is None else summarize(few, as_of=day, habits=False)
     today = int(np.datetime64(day, "D").astype(np.int64))
     lines = lines.with_columns(
         returns=nw.when(nw.col("revenue") < 0).then(-nw.col("revenue")).otherwise(nw.lit(0)),
         size=(nw.col("revenue").abs().cast(nw.Float64) + nw.col("margin").abs().cast(nw.Float64)) / MICRO,
     )
     sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns", "size")]
-    days = _day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
+    days = day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
     bought = nw.col("bought") == 1
     # One window, so that the engine sorts once: purchase days by customer. Who gave something back before her first
     # purchase is apart, so whatever is not of that day came later.
@@ -207,8 +190,8 @@ def _counted(lines: "nw.LazyFrame[Any]", today: int) -> "nw.LazyFrame[Any]":
     each = distinct.group_by("customer").agg(
         nw.col("date").min().alias("first_at"), nw.col("date").max().alias("last_at"), nw.len().alias("purchase_days")
     )
-    each = _day_number(each, "first_at").rename({"day": "first_day"})
-    return _day_number(each, "last_at").select(
+    each = day_number(each, "first_at").rename({"day": "first_day"})
+    return day_number(each, "last_at").select(
         frequency=(nw.col("purchase_days") - 1).cast(nw.Int64),
         recency_days=(nw.col("day") - nw.col("first_day")).cast(nw.Float64),
         age_days=(today - nw.col("first_day")).cast(nw.Float64),
@@ -257,46 +240,6 @@ def _squares(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
     return each.group_by("customer").agg(nw.col("squares").sum())
 
 
-_NAMED = 2_000
-"""Up to so many customers are told by name in a query; more are told by a join."""
-
-
-def _apart(scan: TransactionScan, day: dt.date) -> tuple["nw.LazyFrame[Any]", Histories | None]:
-    """The rows without those of customers whose history needs more than sums; and the histories of these.
-
-    Found in the engine are those with a row that gives money back and one of the same amount and pieces up to two days
-    older, and those who gave something back before their first purchase. All rows of these customers, and of nobody
-    else, are read.
-    """
-    import narwhals.stable.v2 as nw
-
-    from retention.histories.summarize import summarize
-
-    keys = ["customer", "size", "pieces"]
-    sized = scan.lines.with_columns(size=nw.col("revenue").abs())
-    given_back = sized.filter(nw.col("revenue") < 0).select(*keys, back="date")
-    sold = sized.filter(nw.col("revenue") > 0).select(*keys, "date")
-    pairs = given_back.join(sold, on=keys, how="inner").filter(nw.col("back") >= nw.col("date"))
-    pairs = _day_number(pairs.rename({"date": "sold"}), "sold").rename({"day": "sold_day"})
-    pairs = _day_number(pairs, "back").filter(nw.col("day") - nw.col("sold_day") <= 2)
-    backs = scan.lines.filter(nw.col("bought") == 0).group_by("customer").agg(nw.col("date").min().alias("back"))
-    buys = scan.lines.filter(nw.col("bought") == 1).select("customer", "date")
-    firsts = backs.join(buys, on="customer", how="inner").group_by("customer", "back").agg(nw.col("date").min())
-    early = firsts.filter(nw.col("back") < nw.col("date"))
-    found = nw.concat([pairs.select("customer"), early.select("customer")]).unique()
-    who = found.collect()["customer"].to_list()
-    if not who:
-        return scan.lines, None
-    if len(who) <= _NAMED:
-        theirs = nw.col("customer").is_in(who)
-        mine, others = scan.lines.filter(theirs), scan.lines.filter(~theirs)
-    else:
-        mine = scan.lines.join(found, on="customer", how="semi")
-        others = scan.lines.join(found, on="customer", how="anti")
-    log = _in_memory(mine, scan)
-    return others, summarize(log, as_of=day, habits=False)
-
-
 def _by_partition(scan: TransactionScan, day: dt.date) -> "nw.LazyFrame[Any]":
     """Dask knows no ordered windows: its workers are given all rows of some customers each, and summarise them."""
     native: Any = scan.lines.to_native()
@@ -312,50 +255,9 @@ def _partition(rows: Any, *, has_orders: bool, currency: str | None, day: dt.dat
 
     columns = {name: rows[name].to_numpy() for name in rows.columns}
     who = columns["customer"]
-    base = summarize(_log_of(columns, has_orders, currency), as_of=day, habits=False)
+    base = summarize(log_of(columns, has_orders, currency), as_of=day, habits=False)
     if who.dtype.kind in "iu":
         ids: Any = base.customer_id.astype(np.int64)
     else:
         ids = base.customer_id.astype(object)
     return type(rows)({**base.columns(), "customer_id": ids})
-
-
-def _in_memory(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> Any:
-    return _log_of(_arrays(lines), scan.has_orders, scan.currency)
-
-
-def _log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
-    """A log in memory of the rows of a scan."""
-    from retention.frames.coded import Coded
-    from retention.records._names import trimmed
-    from retention.records._pairs import undone_at
-    from retention.records.quality import Quality
-
-    n = len(rows["revenue"])
-    revenue, margin = (_amounts(rows[name].astype(np.int64)) for name in ("revenue", "margin"))
-    at = rows["at"].astype("datetime64[s]")
-    customers = Coded.of(rows["customer"])
-    orders = None
-    if has_orders:
-        orders = Coded.of(
-            [trimmed(str(one)) or f"no number, {stamp}" for one, stamp in zip(rows["order"].tolist(), at, strict=True)]
-        )
-    return TransactionLog(
-        customers=customers,
-        at=at,
-        revenue=revenue,
-        margin=margin,
-        is_return=rows["bought"] == 0,
-        undone_at=undone_at(customers.codes, at, revenue.minor, [rows["pieces"].astype(np.int64)]),
-        line=np.arange(1, n + 1, dtype=np.int64),
-        orders=orders,
-        currency=currency,
-        quality=Quality.clean(rows=n, money=revenue.total()),
-    )
-
-
-def _amounts(micro: IntColumn) -> "Amounts":
-    """Money in cents where it is: of these a log can sum more."""
-    from retention.records.money import Amounts
-
-    return Amounts(micro, 6) if np.any(micro % 10_000) else Amounts(micro // 10_000, 2)
