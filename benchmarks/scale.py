@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 AS_OF = "2011-12-31"
-TASKS = ("scan", "summary", "summary without gaps", "summary on polars", "cells", "fit to cells", "in memory")
+TASKS = ("scan", "summary", "summary on polars", "cells", "fit to cells", "in memory")
 
 
 def make(folder: Path, customers: int, parts: int = 8) -> int:
@@ -90,7 +90,7 @@ def work(task: str, folder: str, threads: int) -> dict[str, Any]:
     else:
         source = polars.scan_parquet(pattern) if "polars" in task else connection.read_parquet(pattern)
         scan = rt.scan_transactions(source, **named)
-        histories = summarize_scan(scan, as_of=AS_OF, gaps=task in ("summary", "summary on polars"))
+        histories = summarize_scan(scan, as_of=AS_OF)
         if task.startswith("summary"):
             told = len(histories.collect())
         else:

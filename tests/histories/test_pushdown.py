@@ -109,7 +109,7 @@ def test_every_engine_says_what_the_log_says(engine, named):
     assert log.is_cancelled.sum() > 20
     truth = summarize(log, as_of=AS_OF)
     scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS, **named, margin=0.25)
-    ours = summarize_scan(scan, as_of=AS_OF, squares=True)
+    ours = summarize_scan(scan, as_of=AS_OF)
     same(ours.collect(), truth)
     _, weight = ours.cells()
     assert weight.sum() == len(truth)
@@ -123,7 +123,7 @@ def test_the_day_is_that_of_the_shop_wherever_the_engine_thinks_it_is(engine):
     zone = {"time_zone": "Europe/London"}
     truth = summarize(read_transactions(frame, **COLUMNS, **zone), as_of="2010-04-01")
     scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS, **zone)
-    same(summarize_scan(scan, as_of=dt.date(2010, 4, 1), squares=True).collect(), truth)
+    same(summarize_scan(scan, as_of=dt.date(2010, 4, 1)).collect(), truth)
 
 
 rows = st.lists(
@@ -154,7 +154,7 @@ def test_whatever_is_missing_or_absurd_is_set_aside_by_reason_in_every_engine(en
     scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS)
     quality = scan.quality()
     assert quality.rows_in == len(rows)
-    base = summarize_scan(scan, as_of=AS_OF, squares=True).collect()
+    base = summarize_scan(scan, as_of=AS_OF).collect()
     if not quality.rows_kept:
         assert len(base) == 0
         return
@@ -186,7 +186,7 @@ def test_decimals_and_whole_numbers_are_money_too(engine):
         named = {"customer": "who", "at": "at", **money}
         truth = summarize(read_transactions(frame, **named), as_of=AS_OF)
         scan = scan_transactions(ENGINES[engine](table), **named)
-        same(summarize_scan(scan, as_of=AS_OF, squares=True).collect(), truth)
+        same(summarize_scan(scan, as_of=AS_OF).collect(), truth)
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "polars lazy"])
@@ -245,7 +245,7 @@ def test_a_moment_of_the_last_day_is_the_whole_day(engine):
     )
     scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS)
     for as_of in (dt.datetime(2011, 2, 9, 6), "2011-02-09", np.datetime64("2011-02-09T06")):
-        found = summarize_scan(scan, as_of=as_of, squares=True)
+        found = summarize_scan(scan, as_of=as_of)
         assert found.as_of == dt.date(2011, 2, 9)
         assert type(found.as_of) is dt.date
         same(found.collect(), summarize(read_transactions(frame, **COLUMNS), as_of="2011-02-09"))
@@ -262,7 +262,7 @@ def test_files_folders_and_patterns_are_opened_by_the_embedded_engine(tmp_path):
     frame[half:].write_parquet(folder / "2010" / "b.parquet")
     frame.write_csv(tmp_path / "all.csv")
     for path in (folder, f"{folder}/**/*.parquet", tmp_path / "all.csv"):
-        same(summarize_scan(scan_transactions(path, **COLUMNS), as_of=AS_OF, squares=True).collect(), truth)
+        same(summarize_scan(scan_transactions(path, **COLUMNS), as_of=AS_OF).collect(), truth)
 
 
 def test_what_cannot_be_scanned_is_said_in_one_clear_error(tmp_path):

@@ -70,7 +70,7 @@ def both(engine, frame, **options):
     """The base by way of a log, and by way of a scan."""
     log = summarize(read_transactions(frame, **NAMED, **options), as_of=AS_OF)
     scan = scan_transactions(ENGINES[engine](frame), **NAMED, **options)
-    return log, summarize_scan(scan, as_of=AS_OF, squares=True).collect()
+    return log, summarize_scan(scan, as_of=AS_OF).collect()
 
 
 def same(ours, truth):

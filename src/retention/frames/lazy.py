@@ -4,16 +4,20 @@ import glob
 import importlib.util
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from retention.errors import ConfigError, MissingExtraError, ReadError
 from retention.frames.reading import Source
+from retention.frames.table import TextColumn
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["engine_of", "lazily", "local_time", "open_lazy"]
+__all__ = ["as_text", "beside", "engine_of", "lazily", "local_time", "open_lazy"]
 
 Engine = Literal["duckdb", "polars", "pyspark", "ibis", "dask"]
 
@@ -141,6 +145,43 @@ def _files(path: str) -> tuple[list[str], bool]:
             remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
         )
     return found, kinds == {".parquet"}
+
+
+def as_text(values: Any) -> TextColumn:
+    """Ids that an engine handed out, text or whole numbers, as text that is no wider than it must be."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or not len(array) or array.min() < 0 or array.max() >= 10**18:
+        text = array.astype(np.str_)
+        return (
+            text.astype(f"<U{max(1, int(np.char.str_len(text).max(initial=1)))}") if array.dtype.kind in "iu" else text
+        )
+    width = len(str(int(array.max())))
+    powers = 10 ** np.arange(1, width, dtype=np.int64)
+    length = 1 + np.searchsorted(powers, array, side="right")
+    rest = array.astype(np.int64) * 10 ** (width - length)
+    signs = np.zeros((len(array), width), dtype=np.uint32)
+    for place in range(width - 1, -1, -1):
+        rest, digit = np.divmod(rest, 10)
+        signs[:, place] = np.where(place < length, digit + ord("0"), 0)
+    return signs.view(f"<U{width}").reshape(-1)
+
+
+def beside(frame: "nw.LazyFrame[Any]", column: str, values: Sequence[Any]) -> "nw.LazyFrame[Any] | None":
+    """A table of one column in the engine that holds ``frame``, to be joined with it; None where that is not cheap.
+
+    The values are texts or whole numbers. A join with such a table is much quicker than a long list in a query.
+    """
+    engine = engine_of(frame)
+    if engine == "polars":
+        import polars
+
+        return lazily(polars.LazyFrame({column: values}))
+    if engine == "duckdb":
+        told = ", ".join(
+            "('" + one.replace("'", "''") + "')" if isinstance(one, str) else f"({int(one)})" for one in values
+        )
+        return lazily(frame.to_native().query("beside", f'SELECT * FROM (VALUES {told}) AS told("{column}")'))
+    return None
 
 
 def local_time(frame: "nw.LazyFrame[Any]", column: str, zone: str) -> "nw.LazyFrame[Any]":

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
+from attrs import frozen
 
 from retention.frames.coded import Coded
+from retention.frames.lazy import Engine, beside, lazily
 from retention.frames.table import IntColumn
 from retention.records._names import trimmed
 from retention.records._pairs import undone_at
@@ -16,50 +19,75 @@ from retention.records.transactions import TransactionLog
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["apart", "arrays", "day_number", "log_of"]
+__all__ = ["Few", "apart", "arrays", "day_number", "log_of", "set_apart"]
 
 
 _NAMED = 2_000
 """Up to so many customers are told by name in a query; more are told by a join."""
 
 
-def apart(scan: TransactionScan) -> tuple["nw.LazyFrame[Any]", TransactionLog | None]:
-    """The rows without those of customers whose history needs more than sums; and the histories of these.
+@frozen(eq=False, kw_only=True)
+class Few:
+    """Customers whose rows must be looked at one by one, with all their rows in memory."""
 
-    Found in the engine are those with a row that gives money back and one of the same amount and pieces up to two days
-    older, and those who gave something back before their first purchase. All rows of these customers, and of nobody
-    else, are read.
+    log: TransactionLog
+    names: tuple[Any, ...] = attrs.field(repr=False)
+    found: "nw.LazyFrame[Any]" = attrs.field(repr=False)
+
+    def without(self, frame: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+        """The rows of a frame that are of other customers."""
+        import narwhals.stable.v2 as nw
+
+        told = beside(frame, "customer", self.names)
+        if told is None and len(self.names) <= _NAMED:
+            return frame.filter(~nw.col("customer").is_in(self.names))
+        return frame.join(self.found if told is None else told, on="customer", how="anti")
+
+
+def apart(known: TransactionScan) -> tuple["nw.LazyFrame[Any]", TransactionLog | None]:
+    """The rows of all customers but a few, and a log of these: those with an order that a credit note may have undone.
+
+    Which row undid which is decided one by one, as for a log in memory; all else about customers is a matter of sums.
+    """
+    few = set_apart(known)
+    return (known.lines, None) if few is None else (few.without(known.lines), few.log)
+
+
+def set_apart(known: TransactionScan) -> Few | None:
+    """The customers with a row that gives money back, and one of the same amount and pieces up to two days older.
+
+    The engine finds them. All rows of these customers, and of nobody else, are read.
     """
     import narwhals.stable.v2 as nw
 
     keys = ["customer", "size", "pieces"]
-    sized = scan.lines.with_columns(size=nw.col("revenue").abs())
-    given_back = sized.filter(nw.col("revenue") < 0).select(*keys, back="date")
-    sold = sized.filter(nw.col("revenue") > 0).select(*keys, "date")
-    pairs = given_back.join(sold, on=keys, how="inner").filter(nw.col("back") >= nw.col("date"))
-    pairs = day_number(pairs.rename({"date": "sold"}), "sold").rename({"day": "sold_day"})
-    pairs = day_number(pairs, "back").filter(nw.col("day") - nw.col("sold_day") <= 2)
-    backs = scan.lines.filter(nw.col("bought") == 0).group_by("customer").agg(nw.col("date").min().alias("back"))
-    buys = scan.lines.filter(nw.col("bought") == 1).select("customer", "date")
-    firsts = backs.join(buys, on="customer", how="inner").group_by("customer", "back").agg(nw.col("date").min())
-    early = firsts.filter(nw.col("back") < nw.col("date"))
-    found = nw.concat([pairs.select("customer"), early.select("customer")]).unique()
-    who = found.collect()["customer"].to_list()
-    if not who:
-        return scan.lines, None
-    if len(who) <= _NAMED:
-        theirs = nw.col("customer").is_in(who)
-        mine, others = scan.lines.filter(theirs), scan.lines.filter(~theirs)
+    days = day_number(known.lines.select("customer", "date", "revenue", "pieces"), "date", known.engine)
+    sized = days.with_columns(size=nw.col("revenue").abs())
+    given_back = sized.filter(nw.col("revenue") < 0).select(*keys, back="day")
+    sold = sized.filter(nw.col("revenue") > 0).select(*keys, "day")
+    days_between = nw.col("back") - nw.col("day")
+    pairs = sold.join(given_back, on=keys, how="inner").filter(days_between >= 0, days_between <= 2)
+    found = pairs.select("customer").unique()
+    names = tuple(found.collect()["customer"].to_list())
+    if not names:
+        return None
+    told = beside(known.lines, "customer", names)
+    if told is None and len(names) <= _NAMED:
+        mine = known.lines.filter(nw.col("customer").is_in(names))
     else:
-        mine = scan.lines.join(found, on="customer", how="semi")
-        others = scan.lines.join(found, on="customer", how="anti")
-    return others, log_of(arrays(mine), scan.has_orders, scan.currency)
+        mine = known.lines.join(found if told is None else told, on="customer", how="semi")
+    return Few(log=log_of(arrays(mine), known.has_orders, known.currency), names=names, found=found)
 
 
-def day_number(frame: "nw.LazyFrame[Any]", date: str) -> "nw.LazyFrame[Any]":
-    """Days since 1970 of a date column, by civil arithmetic: whole numbers that every engine computes alike."""
+def day_number(frame: "nw.LazyFrame[Any]", date: str, engine: Engine) -> "nw.LazyFrame[Any]":
+    """Days since 1970 of a date column as ``day``, a whole number that every engine computes alike."""
     import narwhals.stable.v2 as nw
 
+    if engine == "duckdb":
+        return lazily(frame.to_native().project(f"*, {date} - DATE '1970-01-01' AS day"))
+    if engine == "polars":
+        return frame.with_columns(day=nw.col(date).cast(nw.Int32).cast(nw.Int64))
+    # Civil arithmetic, for engines that have no whole number of days between dates.
     year, month, day = (getattr(nw.col(date).dt, part)().cast(nw.Int64) for part in ("year", "month", "day"))
     frame = frame.with_columns(_y=year - nw.when(month <= 2).then(nw.lit(1)).otherwise(nw.lit(0)), _m=(month + 9) % 12)
     frame = frame.with_columns(_era=nw.col("_y") // 400, _doy=(nw.col("_m") * 153 + 2) // 5 + day - 1)

@@ -9,9 +9,9 @@ from attrs import frozen
 
 from retention.domain.days import as_day
 from retention.errors import ReadError
-from retention.frames.lazy import lazily
+from retention.frames.lazy import Engine, as_text, lazily
 from retention.frames.table import IntColumn
-from retention.histories.apart import apart, arrays, day_number, log_of
+from retention.histories.apart import arrays, day_number, log_of, set_apart
 from retention.histories.history import Histories
 from retention.records.scan import MICRO, TransactionScan
 
@@ -46,22 +46,27 @@ class HistoryScan:
 
         Raises ReadError if what one customer paid and gave back is too much to be summed exactly.
         """
-        columns = arrays(self.frame)
+        # Days follow from ages: dates need not be worked out by the engine, nor handed over.
+        columns = arrays(self.frame.drop("first_at", "last_at"))
+        first = np.datetime64(self.as_of, "D") - columns["age_days"].astype("timedelta64[D]")
+        columns |= {"first_at": first, "last_at": first + columns["recency_days"].astype("timedelta64[D]")}
         if np.isnan(columns["revenue"].astype(np.float64)).any():
             raise ReadError(
                 "more money of one customer than can be summed exactly",
                 rule=f"the amounts and margins of a customer, added up without their signs, are at most {_MOST:,.0f}",
                 remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
             )
-        columns["customer_id"] = columns["customer_id"].astype(np.str_)
-        for day in ("first_at", "last_at"):
-            columns[day] = columns[day].astype("datetime64[D]")
-        if self.local is not None:
-            mine = self.local.columns()
-            columns = {name: np.concatenate([values, mine[name]]) for name, values in columns.items()}
-        order = np.argsort(columns["customer_id"], kind="stable")
+        columns["customer_id"] = as_text(columns["customer_id"])
+        few = {} if self.local is None else self.local.columns()
+        ids = np.concatenate([columns["customer_id"], *([few["customer_id"]] if few else [])])
+        order = np.argsort(ids, kind="stable")
+        ordered: dict[str, Any] = {}
+        for name in list(columns):
+            values = columns.pop(name)
+            ordered[name] = (np.concatenate([values, few[name]]) if few else values)[order]
+            ordered[name].flags.writeable = False
         return Histories(
-            **{name: values[order] for name, values in columns.items()},
+            **ordered,
             as_of=self.as_of,
             currency=self.scan.currency,
             provenance=attrs.evolve(self.scan.provenance, as_of=self.as_of.isoformat()),
@@ -93,16 +98,12 @@ class HistoryScan:
         return f"<HistoryScan on {self.as_of}: in {self.scan.engine}, not read>"
 
 
-def summarize_scan(
-    scan: TransactionScan, *, as_of: str | dt.date, gaps: bool = True, squares: bool = False
-) -> HistoryScan:
+def summarize_scan(scan: TransactionScan, *, as_of: str | dt.date) -> HistoryScan:
     """Every customer's history on the evening of ``as_of``, worked out by the engine that holds the transactions.
 
     Args:
         scan: what :func:`retention.records.scan_transactions` named.
         as_of: the last day that is known.
-        gaps: whether to sum the logarithms of the gaps between purchase days (the clocks need them; they cost a sort).
-        squares: whether to sum the squares of what repeat purchase days brought (some margin models need them).
     """
     import narwhals.stable.v2 as nw
 
@@ -113,58 +114,22 @@ def summarize_scan(
     if scan.engine == "dask":
         frame = _by_partition(known, day)
         return HistoryScan(frame=frame, counted=frame, local=None, as_of=day, scan=scan)
-    lines, few = apart(known)
-    local = None if few is None else summarize(few, as_of=day, habits=False)
+    few = set_apart(known)
+    local = None if few is None else summarize(few.log, as_of=day, habits=False)
     today = int(np.datetime64(day, "D").astype(np.int64))
-    lines = lines.with_columns(
-        returns=nw.when(nw.col("revenue") < 0).then(-nw.col("revenue")).otherwise(nw.lit(0)),
-        size=(nw.col("revenue").abs().cast(nw.Float64) + nw.col("margin").abs().cast(nw.Float64)) / MICRO,
-    )
-    sums = [nw.col(name).sum() for name in ("revenue", "margin", "returns", "size")]
-    days = day_number(lines.group_by("customer", "date").agg(*sums, nw.col("bought").max()), "date")
-    bought = nw.col("bought") == 1
-    # One window, so that the engine sorts once: purchase days by customer. Who gave something back before her first
-    # purchase is apart, so whatever is not of that day came later.
-    if gaps:
-        days = days.with_columns(before=nw.col("day").shift(1).over("customer", "bought", order_by="day"))
-        gap = nw.when(bought).then((nw.col("day") - nw.col("before")).cast(nw.Float64)).log()
-        days = days.with_columns(gap=gap, is_first=nw.col("before").is_null())
-        days = days.with_columns(gap_squared=nw.col("gap") * nw.col("gap"))
-    else:
-        days = days.with_columns(before=nw.col("day").min().over("customer", "bought"))
-        days = days.with_columns(gap=nw.lit(0.0), gap_squared=nw.lit(0.0), is_first=nw.col("before") == nw.col("day"))
-    days = days.with_columns(
-        on=nw.when(bought).then(nw.col("day")),
-        purchase=nw.when(bought).then(nw.col("date")),
-        at_first=nw.when(bought & nw.col("is_first")).then(nw.col("margin")).otherwise(nw.lit(0)),
-    )
-    each = (
-        days.group_by("customer")
-        .agg(
-            nw.col("on").min().alias("first_day"),
-            nw.col("on").max().alias("last_day"),
-            nw.col("on").count().alias("purchase_days"),
-            nw.col("purchase").min().alias("first_at"),
-            nw.col("purchase").max().alias("last_at"),
-            *(
-                nw.col(name).sum()
-                for name in ("revenue", "margin", "returns", "at_first", "size", "gap", "gap_squared")
-            ),
-        )
-        .filter(nw.col("purchase_days") > 0)
-    )
+    each = _each(_turns(_in_order(_days(known), scan.engine)))
     orders = nw.col("purchase_days")
     if scan.has_orders or scan.has_times:
-        each, orders = each.join(_orders(lines, scan), on="customer", how="left"), nw.col("orders")
-    if squares:
-        each = each.join(_squares(days), on="customer", how="left")
+        each, orders = each.join(_orders(known.lines, scan), on="customer", how="left"), nw.col("orders")
+    if few is not None:
+        each = few.without(each)
     frequency = nw.col("purchase_days") - 1
 
     def money(micro: Any) -> Any:
         # Null where whole numbers of 64 bits may have wrapped around.
-        return nw.when(nw.col("size") <= _MOST).then(micro.cast(nw.Float64) / MICRO)
+        return nw.when(nw.col("size") <= _MOST * MICRO).then(micro.cast(nw.Float64) / MICRO)
 
-    later = money(nw.col("margin") - nw.col("at_first"))
+    again = frequency > 0
     frame = each.select(
         customer_id=nw.col("customer"),
         first_at=nw.col("first_at"),
@@ -174,15 +139,116 @@ def summarize_scan(
         age_days=(today - nw.col("first_day")).cast(nw.Float64),
         orders=orders.cast(nw.Int64),
         **{name: money(nw.col(name)) for name in ("revenue", "margin", "returns")},
-        margin_mean=nw.when(frequency > 0).then(later / frequency.cast(nw.Float64)).otherwise(nw.lit(0.0)),
-        margin_squares=nw.col("squares").fill_null(0.0) if squares else nw.lit(0.0),
+        margin_mean=nw.when(again).then(money(nw.col("later")) / frequency.cast(nw.Float64)).otherwise(nw.lit(0.0)),
+        margin_squares=nw.when(again).then(nw.col("squares")).otherwise(nw.lit(0.0)),
         gap_log_sum=nw.col("gap").fill_null(0.0),
         gap_log_squares=nw.col("gap_squared").fill_null(0.0),
     )
-    return HistoryScan(frame=frame, counted=_counted(lines, today), local=local, as_of=day, scan=scan)
+    counted = _counted(known.lines if few is None else few.without(known.lines), today, scan.engine)
+    return HistoryScan(frame=frame, counted=counted, local=local, as_of=day, scan=scan)
 
 
-def _counted(lines: "nw.LazyFrame[Any]", today: int) -> "nw.LazyFrame[Any]":
+def _days(known: TransactionScan) -> "nw.LazyFrame[Any]":
+    """One row for each customer and day: its money, and whether something was bought.
+
+    ``size`` is that money without signs: it tells where whole numbers of 64 bits may have wrapped around. DuckDB sums
+    in 128 bits.
+    """
+    import narwhals.stable.v2 as nw
+
+    size = nw.col("revenue").abs().cast(nw.Float64) + nw.col("margin").abs().cast(nw.Float64)
+    lines = known.lines.with_columns(
+        returns=nw.when(nw.col("revenue") < 0).then(-nw.col("revenue")).otherwise(nw.lit(0))
+    )
+    wide = known.engine == "duckdb"
+    sums = ["revenue", "returns", *(["margin"] if known.has_margin else []), *([] if wide else ["size"])]
+    lines = lines if wide else lines.with_columns(size=size)
+    days = lines.group_by("customer", "date").agg(*(nw.col(name).sum() for name in sums), nw.col("bought").max())
+    days = day_number(days, "date", known.engine)
+    days = days if known.has_margin else days.with_columns(margin=nw.col("revenue"))
+    return days.with_columns(size=size) if wide else days
+
+
+def _in_order(days: "nw.LazyFrame[Any]", engine: Engine) -> "nw.LazyFrame[Any]":
+    """Days of each customer with what came before and comes after; ``before`` is the last purchase day before.
+
+    ``turn`` counts purchase days up to this day, ``last`` and ``next`` are whether something was bought on the day
+    that is on file before and after this one.
+    """
+    import narwhals.stable.v2 as nw
+
+    if engine == "duckdb":  # which sorts once for all windows of one shape
+        window = "(PARTITION BY customer ORDER BY day)"
+        earlier = "(PARTITION BY customer ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        return lazily(
+            days.to_native().project(
+                f"*, max(CASE WHEN bought = 1 THEN day END) OVER {earlier} AS before, "
+                f"sum(bought) OVER {window} AS turn, "
+                f"lag(bought) OVER {window} AS last, lead(bought) OVER {window} AS next"
+            )
+        )
+    never = -(10**9)
+    before = nw.when(nw.col("bought") == 1).then(nw.col("day"))
+    days = days.with_columns(
+        before=before.shift(1).over("customer", order_by="day"),
+        turn=nw.col("bought").cum_sum().over("customer", order_by="day"),
+        last=nw.col("bought").shift(1).over("customer", order_by="day"),
+        next=nw.col("bought").shift(-1).over("customer", order_by="day"),
+    )
+    days = days.with_columns(before=nw.col("before").fill_null(never))
+    days = days.with_columns(before=nw.col("before").cum_max().over("customer", order_by="day"))
+    return days.with_columns(before=nw.when(nw.col("before") > never).then(nw.col("before")))
+
+
+def _turns(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+    """The same days with what each adds to the sums of its customer, and the ``turn`` to whose money it belongs.
+
+    What a day of returns gives back counts against the purchase day before, of which the first repeat one is the
+    earliest. Where no return is concerned ``turn`` is 0: the money of such a day stands alone.
+    """
+    import narwhals.stable.v2 as nw
+
+    turn, later = nw.col("turn"), ~nw.col("before").is_null()
+    bought, gave = nw.col("bought") == 1, nw.col("bought") == 0
+    repeat = nw.when(turn < 2).then(nw.lit(2)).otherwise(turn)
+    concerned = gave | ((nw.col("next") == 0).fill_null(False)) | ((turn == 2) & (nw.col("last") == 0).fill_null(False))
+    gap = nw.when(bought).then((nw.col("day") - nw.col("before")).cast(nw.Float64)).log()
+    money = nw.col("margin").cast(nw.Float64) / MICRO
+    days = days.with_columns(
+        turn=nw.when(later & concerned).then(repeat).otherwise(nw.lit(0)),
+        gap=gap,
+        on=nw.when(bought).then(nw.col("day")),
+        purchase=nw.when(bought).then(nw.col("date")),
+        later=nw.when(later).then(nw.col("margin")).otherwise(nw.lit(0)),
+    )
+    alone = nw.when(later & (nw.col("turn") == 0)).then(money * money).otherwise(nw.lit(0.0))
+    return days.with_columns(gap_squared=nw.col("gap") * nw.col("gap"), squares=alone)
+
+
+def _each(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+    """One row a customer: first the days of one turn are added up, then what its money is squared."""
+    import narwhals.stable.v2 as nw
+
+    added = ("revenue", "margin", "returns", "later", "size", "gap", "gap_squared")
+    extremes = ("first_day", "last_day", "first_at", "last_at")
+    turns = days.group_by("customer", "turn").agg(
+        nw.col("on").min().alias("first_day"),
+        nw.col("on").max().alias("last_day"),
+        nw.col("purchase").min().alias("first_at"),
+        nw.col("purchase").max().alias("last_at"),
+        nw.col("on").count().alias("purchase_days"),
+        *(nw.col(name).sum() for name in (*added, "squares")),
+    )
+    money = nw.col("margin").cast(nw.Float64) / MICRO
+    turns = turns.with_columns(squares=nw.when(nw.col("turn") > 0).then(money * money).otherwise(nw.col("squares")))
+    each = turns.group_by("customer").agg(
+        *(nw.col(name).min() if name.startswith("first") else nw.col(name).max() for name in extremes),
+        *(nw.col(name).sum() for name in ("purchase_days", *added, "squares")),
+    )
+    return each.filter(nw.col("purchase_days") > 0)
+
+
+def _counted(lines: "nw.LazyFrame[Any]", today: int, engine: Engine) -> "nw.LazyFrame[Any]":
     """Frequency, recency and age alone: what a purchase model asks."""
     import narwhals.stable.v2 as nw
 
@@ -190,8 +256,8 @@ def _counted(lines: "nw.LazyFrame[Any]", today: int) -> "nw.LazyFrame[Any]":
     each = distinct.group_by("customer").agg(
         nw.col("date").min().alias("first_at"), nw.col("date").max().alias("last_at"), nw.len().alias("purchase_days")
     )
-    each = day_number(each, "first_at").rename({"day": "first_day"})
-    return day_number(each, "last_at").select(
+    each = day_number(each, "first_at", engine).rename({"day": "first_day"})
+    return day_number(each, "last_at", engine).select(
         frequency=(nw.col("purchase_days") - 1).cast(nw.Int64),
         recency_days=(nw.col("day") - nw.col("first_day")).cast(nw.Float64),
         age_days=(today - nw.col("first_day")).cast(nw.Float64),
@@ -220,24 +286,6 @@ def _orders(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> "nw.LazyFrame[
         keys = ["customer", "order", "date", "second"]
     distinct = kept.group_by(keys).agg(nw.len().alias("rows"))
     return distinct.group_by("customer").agg(nw.len().alias("orders"))
-
-
-def _squares(days: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
-    """Sums of squared margins of repeat purchase days; a day of returns counts against the last purchase day before.
-
-    The first repeat purchase day takes those that came between it and the first purchase.
-    """
-    import narwhals.stable.v2 as nw
-
-    turn = nw.col("bought").cum_sum().over("customer", order_by="day")
-    most = nw.col("bought").sum().over("customer")
-    first = (nw.col("turn") == 1) & (nw.col("bought") == 1)
-    turned = days.with_columns(turn=turn, most=most).filter(nw.col("most") > 1, ~first)
-    turned = turned.with_columns(turn=nw.when(nw.col("turn") < 2).then(nw.lit(2)).otherwise(nw.col("turn")))
-    each = turned.group_by("customer", "turn").agg(nw.col("margin").sum())
-    each = each.with_columns(money=nw.col("margin").cast(nw.Float64) / MICRO)
-    each = each.with_columns(squares=nw.col("money") * nw.col("money"))
-    return each.group_by("customer").agg(nw.col("squares").sum())
 
 
 def _by_partition(scan: TransactionScan, day: dt.date) -> "nw.LazyFrame[Any]":

@@ -73,7 +73,7 @@ def summarize(
             remedy="pass by='day'",
         )
     if isinstance(log, TransactionScan):
-        return summarize_scan(log, as_of=day, squares=True)
+        return summarize_scan(log, as_of=day)
     known = log.until(day)
     left_out = {_LATER: len(log.customers.labels) - len(known.customers.labels)}
     today = int(np.datetime64(day, "D").astype(np.int64))

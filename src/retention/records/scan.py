@@ -51,9 +51,9 @@ class TransactionScan:
     """Transactions in the engine that holds them; nothing is read until a result is asked for.
 
     ``lines`` is a lazy frame of the kept rows: ``customer`` (text or whole number, as the source has it), ``at``,
-    ``date``, ``order`` where there are orders, ``revenue``, ``margin`` and ``pieces`` in whole millionths, ``bought``
-    (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason`` of every row, as a
-    number.
+    ``date``, ``order`` and ``line_id`` where they were named, ``revenue``, ``margin`` and ``pieces`` in whole
+    millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason``
+    of every row, as a number.
     """
 
     lines: "nw.LazyFrame[Any]"
@@ -61,6 +61,8 @@ class TransactionScan:
     engine: Engine
     has_orders: bool
     has_times: bool
+    has_margin: bool = True
+    has_line_ids: bool = False
     currency: str | None = None
     provenance: Provenance = attrs.field(factory=Provenance)
 
@@ -108,6 +110,7 @@ def scan_transactions(
     currency: str | None = None,
     time_zone: str | None = None,
     max_amount: float = 1e9,
+    line_id: str | None = None,
 ) -> TransactionScan:
     """Name the columns of a table of transactions that is not to be read into memory.
 
@@ -130,6 +133,8 @@ def scan_transactions(
         currency: the currency's code.
         time_zone: the shop's zone, into whose wall clock time stamps with a zone are turned. They need one.
         max_amount: rows of more money than this, either way, are set aside; at most 10**12.
+        line_id: column with the row's own number or name, by which a later row can correct it in a
+            :class:`~retention.histories.HistoryStore`.
 
     Raises:
         ColumnError: a column is missing, or is not of a type that can be summed or compared as it is.
@@ -158,6 +163,7 @@ def scan_transactions(
         "order": order,
         "margin": margin if isinstance(margin, str) else None,
         "cost": cost,
+        "line_id": line_id,
     }
     named = {role: name for role, name in roles.items() if name is not None}
     types = _types(frame, named)
@@ -168,30 +174,41 @@ def scan_transactions(
         frame = local_time(frame, "_at", time_zone)
     frame = frame.with_columns(**{f"_{role}": _name(role, types[role], engine) for role in types if role in _IDS})
     frame = _with_money(frame, types, 1.0 if margin is None or isinstance(margin, str) else float(margin))
-    frame = frame.with_columns(reason=_reason(max_amount))
-    lines = frame.filter(nw.col("reason") == 0).select(
+    amounts = nw.col("_earned"), nw.col("_kept")
+    # Whatever is null or no number is not within the limit either.
+    kept = frame.filter(
+        ~nw.col("_customer").is_null(), ~nw.col("_at").is_null(), *(amount.abs() <= max_amount for amount in amounts)
+    )
+    within = max_amount * MICRO < _EXACT
+    # Engines may work out a row before they leave it out: what is cut off here is left out above.
+    cut = [amount.clip(-max_amount, max_amount) for amount in amounts]
+    micro = [(_nearest(amount * float(MICRO)) if within else _rounded(amount)).cast(nw.Int64) for amount in cut]
+    pieces = nw.col("_quantity").abs().fill_null(0.0)
+    lines = kept.select(
         customer=nw.col("_customer"),
         at=nw.col("_at"),
         date=_date(nw.col("_at"), engine) if has_times else nw.col("_at"),
         **({} if order is None else {"order": nw.col("_order")}),
-        revenue=_rounded(nw.col("_earned")).cast(nw.Int64),
-        margin=_rounded(nw.col("_kept")).cast(nw.Int64),
-        pieces=nw.lit(0) if quantity is None else _rounded(nw.col("_quantity").abs().fill_null(0.0)).cast(nw.Int64),
+        revenue=micro[0],
+        margin=micro[1],
+        pieces=nw.lit(0) if quantity is None else _rounded(pieces).cast(nw.Int64),
         bought=nw.when(nw.col("_back")).then(nw.lit(0)).otherwise(nw.lit(1)),
     )
     notes = ("no margin was given: margin is taken to be revenue, so every margin below is revenue",)
     return TransactionScan(
         lines=lines,
-        judged=frame.select("reason"),
+        judged=frame.select(reason=_reason(max_amount)),
         engine=engine,
         has_orders=order is not None,
         has_times=has_times,
+        has_margin=margin not in (None, 1, 1.0) or cost is not None,
+        has_line_ids=line_id is not None,
         currency=currency,
         provenance=Provenance(notes=notes if margin is None and cost is None else ()),
     )
 
 
-_IDS = ("customer", "order")
+_IDS = ("customer", "order", "line_id")
 _AMOUNTS = ("revenue", "unit_price", "quantity", "cost", "margin")
 
 
@@ -232,7 +249,7 @@ def _with_money(frame: "nw.LazyFrame[Any]", types: Mapping[str, Any], rate: floa
     frame = frame.with_columns(
         _earned=nw.col("_revenue") if "revenue" in types else nw.col("_quantity") * nw.col("_unit_price")
     )
-    back = _rounded(nw.col("_earned")) < 0
+    back = _nearest(nw.col("_earned") * float(MICRO)) < 0
     if "quantity" in types:
         back = back | (_rounded(nw.col("_quantity").fill_null(0.0)) < 0)
     frame = frame.with_columns(_back=back)
@@ -243,7 +260,7 @@ def _with_money(frame: "nw.LazyFrame[Any]", types: Mapping[str, Any], rate: floa
         cost = nw.col("_cost")
         returned = nw.when(nw.col("_back") & (cost > 0)).then(-cost).otherwise(cost)
         return frame.with_columns(_kept=nw.col("_earned") - returned)
-    return frame.with_columns(_kept=nw.col("_earned") * rate)
+    return frame.with_columns(_kept=nw.col("_earned") if rate == 1.0 else nw.col("_earned") * rate)
 
 
 def _reason(max_amount: float) -> Any:
@@ -277,16 +294,22 @@ def _date(at: Any, engine: Engine) -> Any:
     return at.dt.truncate("1d") if engine == "dask" else at.dt.date()
 
 
+_EXACT = 2.0**51
 _HALVES = 1.5 * 2.0**52
 """Added to a float below 2**51 and taken away again it leaves the nearest whole number, of two the even one."""
 
 
+def _nearest(amount: Any) -> Any:
+    """The nearest whole number, half to even, in every engine; their own ``round`` differ at halves."""
+    return (amount + _HALVES) - _HALVES
+
+
 def _rounded(amount: Any) -> Any:
-    """Whole millionths, rounded half to even in every engine; their own ``round`` differ at halves."""
+    """Whole millionths of amounts of any size."""
     import narwhals.stable.v2 as nw
 
     micro = amount * float(MICRO)
-    return nw.when(micro.abs() < 2.0**51).then((micro + _HALVES) - _HALVES).otherwise(micro.round(0))
+    return nw.when(micro.abs() < _EXACT).then(_nearest(micro)).otherwise(micro.round(0))
 
 
 def _check(
