@@ -393,6 +393,7 @@ def _trace() -> None:
 def _check(arguments: argparse.Namespace) -> int:
     """Report cards; 1 if any verdict is to reject."""
     from retention.journal import Journal
+    from retention.proof.arms import of_the_decided
     from retention.testing import report_card
     from retention.testing.subjects import subjects
 
@@ -417,8 +418,9 @@ def _check(arguments: argparse.Namespace) -> int:
     if place is not None and "://" not in place and not Path(place).exists():
         raise ConfigError(f"journal {place}", rule="the journal is there", remedy="check the path")
     with contextlib.nullcontext() if place is None else Journal(place) as journal:
-        if program is not None and any(one.kind == "contact_policy" for one in found):
-            told = {"log": program.read_log(), "known": _known(program)}
+        if program is not None and journal is not None and any(one.kind == "contact_policy" for one in found):
+            log, _ = of_the_decided(journal, program.read_log())
+            told = {"log": log, "known": _known(program)}
         cards: list[Any] = []
         for one in found:
             with _prints_aside():

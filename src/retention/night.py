@@ -13,7 +13,7 @@ from retention.journal import Adherence, Recorded
 from retention.lenses import Audit
 from retention.plan import Plan
 from retention.plan.responses import Responses
-from retention.records import TransactionLog
+from retention.records import TransactionLog, TransactionScan
 from retention.report.reports import HtmlPage, Report, checked_reports, write_reports
 from retention.tiers import Tiering
 from retention.timing import Leak, Outlook
@@ -33,7 +33,7 @@ class Night:
     """
 
     as_of: dt.date
-    log: TransactionLog
+    log: TransactionLog | TransactionScan
     base: Histories
     audit: Audit
     worth: Valuation

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from retention import configuration
 from retention.domain.days import as_day
 from retention.errors import ConfigError, PluginError, PluginLoadError, nearest
-from retention.histories import summarize
+from retention.histories import HistoryScan, summarize
 from retention.journal import Journal
 from retention.lenses import audit
 from retention.night import Night
@@ -26,6 +26,7 @@ from retention.records import (
     Consents,
     Touches,
     TransactionLog,
+    TransactionScan,
     read_consents,
     read_customer_list,
     read_touches,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = ["Program"]
+
+
+_OURS = {"receipts": "rt.read_transactions", "scan": "rt.scan_transactions"}
 
 
 def _quiet(stage: str) -> None:
@@ -135,8 +139,11 @@ class Program:
         """Who is on board for this program."""
         return open_registry(self.plugins, blocked=self.blocked)
 
-    def read_log(self, source: Any = None, *, registry: Registry | None = None) -> TransactionLog:
-        """The transaction log, from the given source or the configured one, as the configured reader reads it."""
+    def read_log(self, source: Any = None, *, registry: Registry | None = None) -> TransactionLog | TransactionScan:
+        """The transactions, from the given source or the configured one, as the configured reader reads it.
+
+        The reader "scan" leaves them where they are (:func:`retention.records.scan_transactions`).
+        """
         what = self.source if source is None else source
         if what is None:
             raise ConfigError(
@@ -144,7 +151,9 @@ class Program:
                 rule="a run needs a file or a frame of transactions",
                 remedy="set source in the [read] section, or pass one",
             )
-        if self.reader == "receipts" and (missing := [role for role in ("customer", "at") if role not in self.read]):
+        if self.reader in ("receipts", "scan") and (
+            missing := [role for role in ("customer", "at") if role not in self.read]
+        ):
             raise ConfigError(
                 f"[read] without {' and '.join(missing)}",
                 rule="the columns that hold the customer and the date are named",
@@ -165,7 +174,7 @@ class Program:
             raise ConfigError(
                 f"[read]: {error}",
                 rule="the keys of [read] are the arguments of "
-                + ("rt.read_transactions" if ours else f"the reader {self.reader!r}"),
+                + (_OURS.get(self.reader) or f"the reader {self.reader!r}"),
                 remedy="see its documentation",
             ) from None
 
@@ -182,7 +191,7 @@ class Program:
 
     def run(
         self,
-        log: TransactionLog | None = None,
+        log: TransactionLog | TransactionScan | None = None,
         *,
         as_of: str | dt.date | None = None,
         journal: Journal | None = None,
@@ -194,7 +203,8 @@ class Program:
         Running the same night again changes nothing and says so (``night.recorded.already``).
 
         Args:
-            log: the receipts; None reads the configured source.
+            log: the receipts, or a scan of them; None reads the configured source. Of a scan only sums by customer
+                come into memory.
             as_of: the plan's day; None takes the configured one (``"last"`` is the last day of the log).
             journal: where decisions are remembered; None keeps nothing.
             record: whether to write the night into the journal, or only to go by what it holds.
@@ -209,10 +219,11 @@ class Program:
         if log is None:
             progress("reading receipts")
             log = self.read_log(registry=registry)
-        day = self.day(log, as_of)
-        if len(log) and day < as_day(log.day.min()):
+        days = _days_of(log)
+        day = self._day(days, as_of)
+        if days is not None and day < days[0]:
             raise ConfigError(
-                f"as_of = {day}, and the first line of the log is of {log.day.min()}",
+                f"as_of = {day}, and the first line of the log is of {days[0]}",
                 rule="a night knows something: its day is not before all receipts",
                 remedy="give a day within the receipts, or as_of = 'last'",
             )
@@ -226,7 +237,8 @@ class Program:
             seen = remembered if record or touches is None else touches.merged(remembered)
 
         progress("summing up histories")
-        base = summarize(log, as_of=day)
+        summed = summarize(log, as_of=day)
+        base = summed.collect() if isinstance(summed, HistoryScan) else summed
         progress("auditing the customer base")
         lenses = audit(log, as_of=day, period_days=self.period_days, touches=seen)
         progress("appraising customers")
@@ -236,11 +248,11 @@ class Program:
             horizon_days=self.horizon_days,
             discount_rate=self.discount_rate,
             interval=self.interval,
-            log=log if getattr(model, "needs_log", False) else None,
+            log=_learned_from(log, model, "model"),
             registry=registry,
         )
         progress("reading each customer's clock")
-        needed = log if getattr(clock, "needs_log", False) else None
+        needed = _learned_from(log, clock, "clock")
         when = anticipate(base, clock=clock, tail=self.tail, log=needed, registry=registry)
         tiers = assign_tiers(base, worth, rule=rule, registry=registry)
         responses = None
@@ -298,18 +310,21 @@ class Program:
             reports=reports,
         )
 
-    def day(self, log: TransactionLog, as_of: str | dt.date | None = None) -> dt.date:
+    def day(self, log: TransactionLog | TransactionScan, as_of: str | dt.date | None = None) -> dt.date:
         """The plan's day: the one asked for, else the configured one; ``"last"`` is the last day of the log."""
+        return self._day(_days_of(log), as_of)
+
+    def _day(self, days: tuple[dt.date, dt.date] | None, as_of: str | dt.date | None) -> dt.date:
         asked = self.as_of if as_of is None else as_of
         if asked != "last":
             return as_day(asked)
-        if not len(log):
+        if days is None:
             raise ConfigError(
                 "as_of = 'last' with a log that kept no lines",
                 rule="the last day of an empty log does not exist",
                 remedy="look at log.quality to see why every line was set aside, or give a date",
             )
-        return as_day(log.day.max())
+        return days[1]
 
     def _make(self, registry: Registry, kind: str, name: str) -> Any:
         return registry.make(kind, name, **self.options.get(name, {}))
@@ -371,7 +386,27 @@ class Program:
         return [registry.build(kind, c, **self.options.get(c.name, {})) for c in own] + given
 
 
-def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) -> TransactionLog:
+def _days_of(log: TransactionLog | TransactionScan) -> tuple[dt.date, dt.date] | None:
+    """The days of the first and the last line; None if there is none."""
+    if isinstance(log, TransactionScan):
+        return log.days()
+    return (as_day(log.day.min()), as_day(log.day.max())) if len(log) else None
+
+
+def _learned_from(log: TransactionLog | TransactionScan, stage: Any, role: str) -> TransactionLog | None:
+    """The log, for a stage that learns from one; a scan has no lines to learn from."""
+    if not getattr(stage, "needs_log", False):
+        return None
+    if isinstance(log, TransactionScan):
+        raise ConfigError(
+            f"{role} = {stage.name!r} on a scan",
+            rule="what learns from single receipts needs them in memory",
+            remedy="name one that needs the histories alone, such as 'bg-nbd' or 'log-t', or use the reader 'receipts'",
+        )
+    return log
+
+
+def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) -> TransactionLog | TransactionScan:
     """What a stranger's reader reads; what it raises is told with its name."""
     try:
         log = read(source, **options)
@@ -384,7 +419,7 @@ def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) ->
     except Exception as error:
         error.add_note(f"while the reader {who} was at work")
         raise
-    if not isinstance(log, TransactionLog):
+    if not isinstance(log, TransactionLog | TransactionScan):
         raise PluginError(
             f"the reader {who} answered with a {type(log).__name__}",
             rule="read(source, **options) gives a TransactionLog",

@@ -25,6 +25,7 @@ from retention.records import (
     Contracts,
     Touches,
     TransactionLog,
+    TransactionScan,
     read_attributes,
     read_causes,
     read_consents,
@@ -333,7 +334,7 @@ def make_plan(
 
 def prove(
     journal: "Journal",
-    log: TransactionLog,
+    log: TransactionLog | TransactionScan,
     *,
     interval: float = 0.95,
     window_days: int | None = None,
@@ -350,7 +351,7 @@ def prove(
 
     Args:
         journal: what was decided, and with which chances.
-        log: the receipts since then.
+        log: the receipts since then, or a scan of them.
         interval: confidence of the intervals.
         window_days: count everybody for so many days after her first decision; None counts as long as the log goes.
         until: the last day that counts; None takes the log's last.

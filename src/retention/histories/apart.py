@@ -3,17 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import numpy as np
 from attrs import frozen
 
-from retention.frames.coded import Coded
 from retention.frames.lazy import Engine, beside, lazily
-from retention.frames.table import IntColumn
-from retention.records._names import trimmed
-from retention.records._pairs import undone_at
-from retention.records.money import Amounts
-from retention.records.quality import Quality
-from retention.records.scan import TransactionScan
+from retention.records.scan import TransactionScan, arrays, log_of
 from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
@@ -95,39 +88,3 @@ def day_number(frame: "nw.LazyFrame[Any]", date: str, engine: Engine) -> "nw.Laz
     return frame.with_columns(
         day=nw.col("_era") * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + nw.col("_doy") - 719468
     ).drop("_y", "_m", "_era", "_doy")
-
-
-def arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
-    """The rows of a small enough table, as numpy arrays."""
-    collected = frame.collect()
-    return {name: collected[name].to_numpy() for name in collected.columns}
-
-
-def log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
-    """A log in memory of the rows of a scan."""
-    n = len(rows["revenue"])
-    revenue, margin = (_amounts(rows[name].astype(np.int64)) for name in ("revenue", "margin"))
-    at = rows["at"].astype("datetime64[s]")
-    customers = Coded.of(rows["customer"])
-    orders = None
-    if has_orders:
-        orders = Coded.of(
-            [trimmed(str(one)) or f"no number, {stamp}" for one, stamp in zip(rows["order"].tolist(), at, strict=True)]
-        )
-    return TransactionLog(
-        customers=customers,
-        at=at,
-        revenue=revenue,
-        margin=margin,
-        is_return=rows["bought"] == 0,
-        undone_at=undone_at(customers.codes, at, revenue.minor, [rows["pieces"].astype(np.int64)]),
-        line=np.arange(1, n + 1, dtype=np.int64),
-        orders=orders,
-        currency=currency,
-        quality=Quality.clean(rows=n, money=revenue.total()),
-    )
-
-
-def _amounts(micro: IntColumn) -> Amounts:
-    """Money in cents where it is: of these a log can sum more."""
-    return Amounts(micro, 6) if np.any(micro % 10_000) else Amounts(micro // 10_000, 2)

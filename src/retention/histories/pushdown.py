@@ -11,9 +11,9 @@ from retention.domain.days import as_day
 from retention.errors import ReadError
 from retention.frames.lazy import Engine, as_text, lazily
 from retention.frames.table import IntColumn
-from retention.histories.apart import arrays, day_number, log_of, set_apart
+from retention.histories.apart import day_number, set_apart
 from retention.histories.history import Histories
-from retention.records.scan import MICRO, TransactionScan
+from retention.records.scan import MICRO, TransactionScan, arrays, log_of
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw

@@ -71,10 +71,27 @@ def _offers(**told: Any) -> Any:
     return read_offers(told)
 
 
+@frozen
+class Scan:
+    """Transactions that stay where they are, by ``rt.scan_transactions``: the engine that holds them works them out."""
+
+    name: str = field(default="scan", init=False)
+
+    @property
+    def read(self) -> Callable[..., Any]:
+        """``scan_transactions`` as it is."""
+        from retention.records import scan_transactions
+
+        return scan_transactions
+
+
 @hookimpl
 def retention_readers() -> Iterable[Contribution]:
-    """The reader of this library."""
+    """The readers of this library."""
     yield Contribution(name="receipts", summary="invoice lines from a file or a frame, by columns", make=Receipts)
+    yield Contribution(
+        name="scan", summary="clean tables that stay in their engine: Parquet folders, databases, Spark", make=Scan
+    )
 
 
 @hookimpl

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
+from retention.domain.days import as_day
 from retention.frames.table import (
     BoolColumn,
     DayColumn,
@@ -19,6 +20,7 @@ from retention.frames.table import (
     column,
 )
 from retention.plan.holdout import holdout_draws
+from retention.records.scan import TransactionScan
 from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
@@ -81,6 +83,17 @@ class Arms(Table):
         return (
             f"<Arms: {contacted:,} contacted, {len(self) - contacted:,} left alone, {self.explored.sum():,} explored>"
         )
+
+
+def of_the_decided(
+    journal: "Journal", log: TransactionLog | TransactionScan
+) -> tuple[TransactionLog, dt.date | None]:
+    """The receipts in memory, and their last day; of a scan the receipts of those alone about whom was decided."""
+    if not isinstance(log, TransactionScan):
+        return log, as_day(log.day.max()) if len(log) else None
+    days = log.days()
+    decided = np.unique(journal.decisions().customer_id)
+    return log.of(decided[decided != ""].tolist()).in_memory(), None if days is None else days[1]
 
 
 def arms_of(

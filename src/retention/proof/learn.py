@@ -11,7 +11,8 @@ from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, TextColumn
 from retention.journal import Journal
 from retention.plan.responses import ANY_SEGMENT, Response, Responses
-from retention.proof.arms import arms_of, comparable, margins, margins_before
+from retention.proof.arms import arms_of, comparable, margins, margins_before, of_the_decided
+from retention.records.scan import TransactionScan
 from retention.records.transactions import TransactionLog
 
 __all__ = ["learn"]
@@ -27,7 +28,7 @@ LEAST_IN_ARM = 20
 
 def learn(
     journal: Journal,
-    log: TransactionLog,
+    log: TransactionLog | TransactionScan,
     *,
     window_days: int,
     until: dt.date | None = None,
@@ -82,7 +83,8 @@ def learn(
         <Responses: 0 actions, 0 of them measured rather than assumed; ...>
     """
     _check(window_days, spread, between, alike, share_seen, interval)
-    end = log.day.max().item() if until is None and len(log) else until
+    log, last = of_the_decided(journal, log)
+    end = last if until is None else until
     arms = arms_of(journal, until=end, window_days=window_days, by_action=True)
     notes = [*log.provenance.notes, *arms.left_out]
     drawn, chance = comparable(arms)

@@ -13,12 +13,13 @@ from retention.errors import ConfigError
 from retention.proof._adherence import adherence_notes, carried_out, touched_anyway
 from retention.proof._contrast import Question, by_action, groups_of, hides_nothing, uneven
 from retention.proof._rewards import Rewards
-from retention.proof.arms import Arms, arms_of
+from retention.proof.arms import Arms, arms_of, of_the_decided
 from retention.proof.estimators import Estimator
 from retention.proof.intervals import Permutation
 from retention.proof.result import Proof
 from retention.proof.tables import history_of
 from retention.proof.verdict import LEAST_CUSTOMERS, MISMATCH, NEGLIGIBLE_SHARE, Verdict
+from retention.records.scan import TransactionScan
 from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ __all__ = ["Proof", "Verdict", "prove", "LEAST_CUSTOMERS", "NEGLIGIBLE_SHARE"]
 
 def prove(
     journal: "Journal",
-    log: TransactionLog,
+    log: TransactionLog | TransactionScan,
     *,
     interval: float = 0.95,
     window_days: int | None = None,
@@ -92,10 +93,11 @@ def prove(
             rule="an estimator has a name and estimate(values, contacted, group, *, before, level, cost)",
             remedy="pass Permutation(), or a name to retention.prove(estimator=...)",
         )
+    log, latest = of_the_decided(journal, log)
     notes = list(log.provenance.notes)
-    end = np.datetime64("NaT", "D") if not len(log) else log.day.max()
+    end = np.datetime64("NaT" if latest is None else latest, "D")
     if until is not None:
-        if len(log) and np.datetime64(until, "D") > end:
+        if latest is not None and np.datetime64(until, "D") > end:
             notes.append(f"the log ends on {end}, before {until.isoformat()}: the days after it count as no purchase")
         end = np.datetime64(until, "D")
     last = None if np.isnat(end) else end.item()

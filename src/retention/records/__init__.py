@@ -17,7 +17,7 @@ from retention.records.quality import Quality, RowsSetAside, SetAside
 from retention.records.reading import Reader, read_transactions
 from retention.records.referrals import TIES, Referrals, ReferralTree
 from retention.records.roles import complete_roles, guess_roles, lacking_roles
-from retention.records.scan import ScanQuality, TransactionScan, scan_transactions
+from retention.records.scan import TransactionScan, scan_transactions
 from retention.records.touches import Touches
 from retention.records.transactions import TransactionLog
 
@@ -27,7 +27,6 @@ __all__ = [
     "TransactionLog",
     "scan_transactions",
     "TransactionScan",
-    "ScanQuality",
     "Quality",
     "SetAside",
     "RowsSetAside",

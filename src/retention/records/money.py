@@ -117,7 +117,9 @@ class Amounts:
 
     def to_float(self) -> FloatColumn:
         """The border: exact amounts become float64."""
-        return read_only(self.minor / 10.0**self.decimals)
+        amounts: FloatColumn = self.minor / 10.0**self.decimals
+        amounts.flags.writeable = False  # nobody else has it yet: no need to copy it
+        return amounts
 
 
 def _checked(minor: list[int]) -> IntColumn:

@@ -1,49 +1,39 @@
 """Transactions that stay where they are: named columns of a lazy table, and the account of the rows set aside."""
 
 import datetime as dt
+import functools
+import hashlib
+import json
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 import numpy as np
 from attrs import frozen
 
+from retention.domain.days import as_day
 from retention.errors import ColumnError, ConfigError, nearest
-from retention.frames.lazy import Engine, engine_of, local_time, open_lazy
-from retention.frames.table import IntColumn, Provenance, Table, TextColumn, column
-from retention.records._names import EDGES, NOTHING
+from retention.frames.coded import Coded
+from retention.frames.lazy import Engine, as_text, beside, engine_of, local_time, open_lazy
+from retention.frames.table import IntColumn, Provenance
+from retention.records._names import EDGES, NOTHING, trimmed
 from retention.records._numbers import BIGGEST
+from retention.records._pairs import undone_at
+from retention.records.money import Amounts
+from retention.records.quality import Quality, SetAside
+from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["ScanQuality", "TransactionScan", "scan_transactions"]
+__all__ = ["TransactionScan", "arrays", "log_of", "scan_transactions"]
 
 MICRO = 1_000_000
 """Money is summed as whole millionths: exact, and the same in every engine whatever the order of the rows."""
 
 _REASONS = ("", "missing customer", "missing date", "unreadable amount", "absurd amount")
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class ScanQuality(Table):
-    """One row a reason: how many rows of the source were set aside; the empty reason is of those kept."""
-
-    key = "reason"
-
-    reason: TextColumn = column("why; empty for rows that are kept")
-    rows: IntColumn = column("how many", unit="count")
-
-    @property
-    def rows_in(self) -> int:
-        """All rows of the source."""
-        return int(self.rows.sum())
-
-    @property
-    def rows_kept(self) -> int:
-        """Rows that count."""
-        return int(self.rows[self.reason == ""].sum())
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -53,11 +43,11 @@ class TransactionScan:
     ``lines`` is a lazy frame of the kept rows: ``customer`` (text or whole number, as the source has it), ``at``,
     ``date``, ``order`` and ``line_id`` where they were named, ``revenue``, ``margin`` and ``pieces`` in whole
     millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason``
-    of every row, as a number.
+    of every row, as a number, and the money of it in whole millionths; or it is the account of the rows itself.
     """
 
     lines: "nw.LazyFrame[Any]"
-    judged: "nw.LazyFrame[Any]"
+    judged: "nw.LazyFrame[Any] | Quality"
     engine: Engine
     has_orders: bool
     has_times: bool
@@ -66,24 +56,65 @@ class TransactionScan:
     currency: str | None = None
     provenance: Provenance = attrs.field(factory=Provenance)
 
-    def quality(self) -> ScanQuality:
-        """Count, in the engine, the rows that are kept and those that are set aside, by reason: one pass."""
-        import narwhals.stable.v2 as nw
+    @functools.cached_property
+    def quality(self) -> Quality:
+        """The account of all rows, kept and set aside, by reason: the engine counts them in one pass, once.
 
-        counted = self.judged.group_by("reason").agg(nw.len().alias("rows")).collect()
-        found = dict(zip(counted["reason"].to_list(), counted["rows"].to_list(), strict=True))
-        there = [number for number in range(len(_REASONS)) if number == 0 or found.get(number)]
-        return ScanQuality(
-            reason=np.asarray([_REASONS[number] for number in there], dtype=np.str_),
-            rows=np.asarray([found.get(number, 0) for number in there], dtype=np.int64),
+        Amounts that are absurd are in no sum, and are counted as unreadable. Rows set aside are not listed.
+        """
+        if isinstance(self.judged, Quality):
+            return self.judged
+        counted = arrays(_account(self.judged))
+        parts: dict[str, SetAside] = {}
+        for number, rows, readable, units, millionths in zip(
+            *(counted[name].tolist() for name in ("reason", "rows", "readable", "units", "millionths")), strict=True
+        ):
+            money = Decimal(int(units)) + Decimal(int(millionths)).scaleb(-6)
+            parts[_REASONS[int(number)]] = SetAside(int(rows), money, int(rows) - int(readable))
+        kept = parts.pop("", SetAside(0, Decimal(0)))
+        order = [reason for reason in _REASONS if reason in parts]
+        return Quality(
+            rows_in=kept.rows + sum(part.rows for part in parts.values()),
+            rows_kept=kept.rows,
+            money_in=sum((part.money for part in parts.values()), kept.money),
+            money_kept=kept.money,
+            set_aside={reason: parts[reason] for reason in order},
         )
 
-    def last_day(self) -> dt.date | None:
-        """The day of the last kept row; None if there is none."""
+    def in_memory(self) -> TransactionLog:
+        """All kept rows as a log in memory."""
+        log = log_of(arrays(self.lines), self.has_orders, self.currency)
+        return attrs.evolve(log, provenance=self.provenance)
+
+    def of(self, customers: Iterable[Any]) -> Self:
+        """The rows of these customers alone; their ids are given as text, as every result has them."""
         import narwhals.stable.v2 as nw
 
-        latest = self.lines.select(nw.col("date").max()).collect()["date"].to_list()[0]
-        return latest.date() if isinstance(latest, dt.datetime) else latest
+        whole = self.lines.collect_schema()["customer"].is_integer()
+        names = [one for one in map(str, customers) if not whole or one.lstrip("-").isdigit()]
+        told = beside(self.lines, "customer", [int(one) for one in names] if whole else names) if names else None
+        if told is not None:
+            return attrs.evolve(self, lines=self.lines.join(told, on="customer", how="semi"))
+        wanted = [int(one) for one in names] if whole else names
+        return attrs.evolve(self, lines=self.lines.filter(nw.col("customer").is_in(wanted)))
+
+    def days(self) -> tuple[dt.date, dt.date] | None:
+        """The days of the first and the last kept row; None if there is none."""
+        import narwhals.stable.v2 as nw
+
+        ends = self.lines.select(first=nw.col("date").min(), last=nw.col("date").max()).collect()
+        first, last = ends["first"].to_list()[0], ends["last"].to_list()[0]
+        return None if first is None or last is None else (as_day(first), as_day(last))
+
+    def fingerprint(self) -> str:
+        """A short hash of the account of all rows and of their days, the same in every engine and for every order.
+
+        It tells that rows came or went, or that money changed; it does not read every row as that of a log does.
+        """
+        quality = self.quality
+        aside = {reason: [part.rows, str(part.money)] for reason, part in quality.set_aside.items()}
+        told = [quality.rows_in, quality.rows_kept, str(quality.money_kept), aside, [*map(str, self.days() or ())]]
+        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
 
     def until(self, as_of: dt.date) -> Self:
         """The rows up to and including a day."""
@@ -147,7 +178,7 @@ def scan_transactions(
         >>> scan = scan_transactions(table, customer="who", at="day", revenue="sum")
         >>> scan
         <TransactionScan: rows in polars, not read>
-        >>> scan.quality().rows_kept
+        >>> scan.quality.rows_kept
         2
     """
     _check(revenue, quantity, unit_price, margin, cost, time_zone, max_amount)
@@ -193,11 +224,12 @@ def scan_transactions(
         margin=micro[1],
         pieces=nw.lit(0) if quantity is None else _rounded(pieces).cast(nw.Int64),
         bought=nw.when(nw.col("_back")).then(nw.lit(0)).otherwise(nw.lit(1)),
+        **({} if line_id is None else {"line_id": nw.col("_line_id")}),
     )
     notes = ("no margin was given: margin is taken to be revenue, so every margin below is revenue",)
     return TransactionScan(
         lines=lines,
-        judged=frame.select(reason=_reason(max_amount)),
+        judged=frame.select(reason=_reason(max_amount), micro=nw.when(amounts[0].abs() <= max_amount).then(micro[0])),
         engine=engine,
         has_orders=order is not None,
         has_times=has_times,
@@ -206,6 +238,56 @@ def scan_transactions(
         currency=currency,
         provenance=Provenance(notes=notes if margin is None and cost is None else ()),
     )
+
+
+def _account(judged: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+    """Rows and money by reason; whole units and millionths are summed apart, so that no sum wraps around."""
+    import narwhals.stable.v2 as nw
+
+    there = ~nw.col("micro").is_null()
+    money = nw.col("micro").fill_null(0)
+    counted = judged.with_columns(
+        readable=nw.when(there).then(nw.lit(1)).otherwise(nw.lit(0)), units=money // MICRO, millionths=money % MICRO
+    )
+    sums = [nw.col(name).sum() for name in ("readable", "units", "millionths")]
+    each = counted.group_by("reason").agg(nw.len().alias("rows"), *sums)
+    return each.select("reason", *(nw.col(name).cast(nw.Int64) for name in ("rows", "readable", "units", "millionths")))
+
+
+def arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
+    """The rows of a small enough table, as numpy arrays."""
+    collected = frame.collect()
+    return {name: collected[name].to_numpy() for name in collected.columns}
+
+
+def log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
+    """A log in memory of rows of a scan."""
+    n = len(rows["revenue"])
+    revenue, margin = (_amounts(rows[name].astype(np.int64)) for name in ("revenue", "margin"))
+    at = rows["at"].astype("datetime64[s]")
+    customers = Coded.of(as_text(rows["customer"]))
+    orders = None
+    if has_orders:
+        orders = Coded.of(
+            [trimmed(str(one)) or f"no number, {stamp}" for one, stamp in zip(rows["order"].tolist(), at, strict=True)]
+        )
+    return TransactionLog(
+        customers=customers,
+        at=at,
+        revenue=revenue,
+        margin=margin,
+        is_return=rows["bought"] == 0,
+        undone_at=undone_at(customers.codes, at, revenue.minor, [rows["pieces"].astype(np.int64)]),
+        line=np.arange(1, n + 1, dtype=np.int64),
+        orders=orders,
+        currency=currency,
+        quality=Quality.clean(rows=n, money=revenue.total()),
+    )
+
+
+def _amounts(micro: IntColumn) -> Amounts:
+    """Money in cents where it is: of these a log can sum more."""
+    return Amounts(micro, 6) if np.any(micro % 10_000) else Amounts(micro // 10_000, 2)
 
 
 _IDS = ("customer", "order", "line_id")

@@ -7,6 +7,7 @@ from retention.histories import Histories
 from retention.journal import Adherence, Recorded
 from retention.lenses import Audit
 from retention.plan.plan import Plan
+from retention.records.scan import TransactionScan
 from retention.records.transactions import TransactionLog
 from retention.tiers.tiering import Tiering
 from retention.timing.leak import Leak
@@ -24,7 +25,7 @@ class Reportable(Protocol):
         """The plan's day."""
 
     @property
-    def log(self) -> TransactionLog:
+    def log(self) -> TransactionLog | TransactionScan:
         """The receipts, with the account of their reading."""
 
     @property

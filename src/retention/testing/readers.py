@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 from attrs import define
 
-from retention.records import TransactionLog
+from retention.records import TransactionLog, TransactionScan
 from retention.testing._shared import Subject, alike, has_a_name, maker, must, nothing_shared_changes, snapshot
 from retention.testing.laws import Kit, NotAsked, laws, report
 
@@ -44,8 +45,11 @@ class _Reader(Subject):
         return self.given if isinstance(self.given, str | Path) else copy.deepcopy(self.given)
 
     def read(self, reader: Any = None) -> TransactionLog:
-        """The log that it makes of the source."""
-        log: TransactionLog = (self.thing if reader is None else reader).read(self.source, **self.options)
+        """The log that it makes of the source; of a scan all rows, with the account of those that came in."""
+        given = (self.thing if reader is None else reader).read(self.source, **self.options)
+        if isinstance(given, TransactionScan):
+            return attrs.evolve(given.in_memory(), quality=given.quality)
+        log: TransactionLog = given
         return log
 
 
@@ -54,7 +58,7 @@ def _subject(thing: Any, source: Any = _NO_SOURCE, options: Mapping[str, Any] | 
 
 
 def gives_a_log(subject: _Reader) -> None:
-    """The answer is a TransactionLog with at least one line."""
+    """The answer is a TransactionLog, or a TransactionScan, with at least one line."""
     log = subject.read()
     must(isinstance(log, TransactionLog), f"read a {type(log).__name__}, not a TransactionLog")
     must(len(log), "there is no line in the log: give a source that has some")
