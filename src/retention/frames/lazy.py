@@ -1,8 +1,10 @@
 """Tables that stay where they are: a lazy frame of the caller's engine, or files opened by the embedded one."""
 
+import functools
 import glob
 import importlib.util
 import re
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,13 +34,16 @@ _ENGINES: dict[str, Engine] = {
 }
 
 
-def open_lazy(source: Any) -> "nw.LazyFrame[Any]":
+def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = None) -> "nw.LazyFrame[Any]":
     """The source as a lazy frame; nothing is read yet but the names of the columns.
 
     Args:
         source: a path to Parquet or CSV (a file, a folder of files, a pattern such as ``"sales/*.parquet"``), or a
             frame: lazy ones of polars, DuckDB, PySpark, Ibis and Dask stay in their engine, eager ones of pandas,
             polars and pyarrow are handed to the embedded engine without being copied.
+        threads: how many the embedded engine may use for files; None lets it use all cores.
+        memory: how much it may use for files, such as ``"3GB"``; what does not fit goes to a temporary folder. None
+            leaves it four fifths of the machine's.
 
     Raises:
         ReadError: no such file, or no table at all.
@@ -47,7 +52,7 @@ def open_lazy(source: Any) -> "nw.LazyFrame[Any]":
     import narwhals.stable.v2 as nw
 
     if isinstance(source, str | Path):
-        return _open_files(str(source))
+        return _open_files(str(source), threads, memory)
     if isinstance(source, Source):
         raise ReadError(
             "a source that was read into memory already",
@@ -104,12 +109,21 @@ def _embedded(what: str) -> Any:
     raise MissingExtraError(f"scanning {what}", library="duckdb", extra="duckdb")
 
 
-def _open_files(path: str) -> "nw.LazyFrame[Any]":
+@functools.cache
+def _spill() -> "tempfile.TemporaryDirectory[str]":
+    """Where the embedded engine puts what does not fit into memory; gone when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="retention-")
+
+
+def _open_files(path: str, threads: int | None, memory: str | None) -> "nw.LazyFrame[Any]":
     found, parquet = _files(path)
     if _embedded("files") == "duckdb":
         import duckdb
 
-        connection = duckdb.connect()
+        limits = {"threads": threads, "memory_limit": memory}
+        config: dict[str, Any] = {"temp_directory": _spill().name, "preserve_insertion_order": False}
+        connection = duckdb.connect(config=config | {name: most for name, most in limits.items() if most is not None})
+        connection.execute("SET enable_progress_bar = false")
         # The files are known by now: a bracket in a name is a bracket.
         files: Any = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in found]
         relation = connection.read_parquet(files) if parquet else connection.read_csv(files)

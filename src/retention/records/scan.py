@@ -4,6 +4,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import re
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -141,6 +142,8 @@ def scan_transactions(
     currency: str | None = None,
     time_zone: str | None = None,
     max_amount: float = 1e9,
+    threads: int | None = None,
+    memory: str | None = None,
     line_id: str | None = None,
 ) -> TransactionScan:
     """Name the columns of a table of transactions that is not to be read into memory.
@@ -164,6 +167,8 @@ def scan_transactions(
         currency: the currency's code.
         time_zone: the shop's zone, into whose wall clock time stamps with a zone are turned. They need one.
         max_amount: rows of more money than this, either way, are set aside; at most 10**12.
+        threads: how many the embedded engine may use, for paths; None lets it use all cores.
+        memory: how much memory it may use, for paths, such as ``"3GB"``; what does not fit goes to a temporary folder.
         line_id: column with the row's own number or name, by which a later row can correct it in a
             :class:`~retention.histories.HistoryStore`.
 
@@ -181,10 +186,10 @@ def scan_transactions(
         >>> scan.quality.rows_kept
         2
     """
-    _check(revenue, quantity, unit_price, margin, cost, time_zone, max_amount)
+    _check(revenue, quantity, unit_price, margin, cost, time_zone, max_amount, threads, memory)
     import narwhals.stable.v2 as nw
 
-    frame = open_lazy(source)
+    frame = open_lazy(source, threads=threads, memory=memory)
     roles = {
         "customer": customer,
         "at": at,
@@ -395,7 +400,15 @@ def _rounded(amount: Any) -> Any:
 
 
 def _check(
-    revenue: Any, quantity: Any, unit_price: Any, margin: Any, cost: Any, time_zone: Any, max_amount: Any
+    revenue: Any,
+    quantity: Any,
+    unit_price: Any,
+    margin: Any,
+    cost: Any,
+    time_zone: Any,
+    max_amount: Any,
+    threads: Any,
+    memory: Any,
 ) -> None:
     if (revenue is None) == (unit_price is None):
         raise ConfigError(
@@ -417,6 +430,10 @@ def _check(
         raise ConfigError(
             f"max_amount={max_amount!r}", rule=f"above 0 and at most {BIGGEST:,}", remedy="leave it at 1e9"
         )
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads={threads!r}", rule="a whole number of at least 1", remedy="leave it out for all")
+    if memory is not None and not (isinstance(memory, str) and re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory)):
+        raise ConfigError(f"memory={memory!r}", rule="a size such as '3GB' or '500MB'", remedy="memory='3GB'")
     if time_zone is not None and time_zone not in zoneinfo.available_timezones():
         raise ConfigError(
             f"time_zone={time_zone!r}",
