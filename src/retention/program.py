@@ -237,10 +237,11 @@ class Program:
             seen = remembered if record or touches is None else touches.merged(remembered)
 
         progress("summing up histories")
-        summed = summarize(log, as_of=day)
+        known = log.until(day) if isinstance(log, TransactionScan) else log  # so that the engine is asked once
+        summed = summarize(known, as_of=day)
         base = summed.collect() if isinstance(summed, HistoryScan) else summed
         progress("auditing the customer base")
-        lenses = audit(log, as_of=day, period_days=self.period_days, touches=seen)
+        lenses = audit(known, as_of=day, period_days=self.period_days, touches=seen)
         progress("appraising customers")
         worth = appraise(
             base,

@@ -11,8 +11,8 @@ from retention.domain.days import as_day
 from retention.errors import ReadError
 from retention.frames.lazy import Engine, as_text, lazily
 from retention.frames.table import IntColumn
-from retention.histories.apart import day_number, set_apart
 from retention.histories.history import Histories
+from retention.records.apart import day_number
 from retention.records.scan import MICRO, TransactionScan, arrays, log_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def summarize_scan(scan: TransactionScan, *, as_of: str | dt.date) -> HistorySca
     if scan.engine == "dask":
         frame = _by_partition(known, day)
         return HistoryScan(frame=frame, counted=frame, local=None, as_of=day, scan=scan)
-    few = set_apart(known)
+    few = known.few
     local = None if few is None else summarize(few.log, as_of=day, habits=False)
     today = int(np.datetime64(day, "D").astype(np.int64))
     each = _each(_turns(_in_order(_days(known), scan.engine)))

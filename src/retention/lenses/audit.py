@@ -10,10 +10,11 @@ from retention.frames.table import Provenance
 from retention.lenses._periods import Periods
 from retention.lenses._showing import html_table
 from retention.lenses.concentration import Concentration
-from retention.lenses.coverage import Coverage
+from retention.lenses.coverage import Contacts, Coverage
 from retention.lenses.ledger import Ledger
 from retention.lenses.levers import Levers
 from retention.lenses.ranking import Ranking
+from retention.records.scan import TransactionScan
 from retention.records.touches import Touches
 from retention.records.transactions import TransactionLog
 
@@ -67,7 +68,7 @@ class Audit:
 
 
 def audit(
-    log: TransactionLog,
+    log: TransactionLog | TransactionScan,
     *,
     as_of: dt.date | str,
     period_days: int = 365,
@@ -82,6 +83,10 @@ def audit(
     current one ``(as_of - P, as_of]``. Lines after the as-of date are not known and not used. All money is summed in
     whole minor units and handed out as exact decimals; a customer counts as active in a period if she bought
     something in it that was neither a return nor undone.
+
+    A scan (:func:`retention.scan_transactions`) gives the same audit: the engine that holds the transactions adds up
+    what each customer paid and ordered, and no transactions are read but those of the few customers with an order that
+    a credit note may have undone. A scan has no categories, and its audit no fingerprint of the data.
 
     ``touches`` are the contacts that happened; without them coverage is unknown, and says so. See :class:`Ledger`
     (``stable_within``), :class:`Levers`, :class:`Coverage` (``valuable_share``), :class:`Ranking`
@@ -104,8 +109,9 @@ def audit(
     periods = Periods.of(log, as_of=as_of, period_days=period_days)
     ledger = Ledger.of(periods, stable_within=stable_within)
     levers = Levers.of(periods)
-    coverage = Coverage.of(periods, touches, valuable_share=valuable_share)
-    ranking = Ranking.of(periods, touches, quiet_orders_per_year=quiet_orders_per_year)
+    contacts = None if touches is None else Contacts.of(periods, touches)
+    coverage = Coverage.of(periods, contacts, valuable_share=valuable_share)
+    ranking = Ranking.of(periods, contacts, quiet_orders_per_year=quiet_orders_per_year)
     concentration = Concentration.of(periods)
     parameters = {
         "period_days": int(period_days),
@@ -124,6 +130,6 @@ def audit(
         coverage=coverage,
         ranking=ranking,
         concentration=concentration,
-        currency=log.currency,
+        currency=periods.currency,
         provenance=provenance,
     )

@@ -10,7 +10,6 @@ from retention.frames.drawing import axes
 from retention.frames.table import FloatColumn, IntColumn, Table, column, read_only
 from retention.lenses._periods import Periods
 from retention.lenses._showing import LEFT, THERE, grouped, html_table, money, percent
-from retention.records.money import Amounts
 
 __all__ = ["Concentration"]
 
@@ -53,18 +52,17 @@ class Concentration(Table):
     @classmethod
     def of(cls, periods: Periods) -> Self:
         """Line the period's customers up, the best first."""
-        log, now = periods.log, periods.current
-        present = np.unique(log.customers.codes[now])
-        best_first = np.sort(periods.sums(log.margin, now)[present])[::-1]
+        amounts = periods.margin.amounts
+        best_first = np.sort(periods.margin.current[periods.present])[::-1]
         running = np.concatenate([[0], np.cumsum(best_first)]).astype(np.int64)
         n, total = len(best_first), int(running[-1])
         sizes = np.asarray([-(-n * percents // 100) for percents in _PERCENTS], dtype=np.int64)
         losing = best_first < 0
-        exact = Amounts(best_first, log.margin.decimals)
+        exact = amounts(best_first)
         notes = ["concentration is of the current period"]
         if losing.any() and total > 0:
             notes.append(
-                f"{int(losing.sum()):,} customers cost {money(-exact.total(losing), log.currency)} more than they "
+                f"{int(losing.sum()):,} customers cost {money(-exact.total(losing), periods.currency)} more than they "
                 "brought: shares are of the net total, so the others bring more than all of it"
             )
         if n and total <= 0:
@@ -74,19 +72,19 @@ class Concentration(Table):
         if total > 0:
             # Mean difference over twice the mean, with the best first: sum of (n + 1 - 2 i) x_i over n times the total.
             weights = (n + 1 - 2 * np.arange(1, n + 1)).astype(np.float64)
-            gini = float(weights @ best_first.astype(np.float64)) / (n * total)
+            gini = float(np.einsum("i,i", weights, best_first.astype(np.float64))) / (n * total)
         return cls(
             top_percent=np.asarray(_PERCENTS, dtype=np.int64),
             customers=sizes,
-            margin=Amounts(running[sizes], log.margin.decimals).to_float(),
+            margin=amounts(running[sizes]).to_float(),
             share=shares,
             total=exact.total(),
             total_customers=n,
             losing_customers=int(losing.sum()),
             losses=-exact.total(losing),
-            curve=read_only(Amounts(running, log.margin.decimals).to_float()),
+            curve=read_only(amounts(running).to_float()),
             gini=gini,
-            currency=log.currency,
+            currency=periods.currency,
             provenance=periods.provenance.with_notes(*notes),
         )
 

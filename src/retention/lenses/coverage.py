@@ -8,12 +8,39 @@ from attrs import frozen
 from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn, Table, TextColumn, column
 from retention.lenses._periods import Periods, check_share, share_of
 from retention.lenses._showing import html_table, money, percent
-from retention.records.money import Amounts
 from retention.records.touches import Touches
 
-__all__ = ["Coverage", "UNKNOWN"]
+__all__ = ["Contacts", "Coverage", "UNKNOWN"]
 
 UNKNOWN = "unknown: no contact log was given"
+
+
+@frozen(eq=False, kw_only=True)
+class Contacts:
+    """Contacts up to the as-of date with customers of a base: with whom (her place in it), when, and whether from her;
+    and how many were with others."""
+
+    who: IntColumn
+    at: DayColumn
+    from_her: BoolColumn
+    strangers: int
+
+    @classmethod
+    def of(cls, periods: Periods, touches: Touches) -> Self:
+        """Find the customers of contacts."""
+        known = touches.at <= np.datetime64(periods.as_of, "D")
+        ids, name = periods.customer_id, touches.customer_id[known]
+        place = np.searchsorted(ids, name)
+        ours = np.zeros(len(name), dtype=bool)
+        if len(ids):
+            place = np.minimum(place, len(ids) - 1)
+            ours = np.asarray(ids[place] == name, dtype=bool)
+        return cls(
+            who=place[ours].astype(np.int64),
+            at=touches.at[known][ours],
+            from_her=(touches.direction == "in")[known][ours],
+            strangers=int((~ours).sum()),
+        )
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -53,27 +80,25 @@ class Coverage(Table):
 
     @classmethod
     def of(
-        cls, periods: Periods, touches: Touches | None, *, valuable_share: float = 0.2, window_days: int = 90
+        cls, periods: Periods, contacts: Contacts | None, *, valuable_share: float = 0.2, window_days: int = 90
     ) -> Self:
         """Set contacts against customers."""
         check_share("valuable_share", valuable_share)
-        log, both = periods.log, periods.previous | periods.current
-        base = periods.active(both)
-        margin = np.where(base, periods.sums(log.margin, both), 0)
+        base = periods.was | periods.is_now
+        margin = np.where(base, periods.margin.previous + periods.margin.current, 0)
         count = int(base.sum())
         notes: list[str] = []
         listed = np.zeros(0, dtype=np.int64)
         last = np.full(periods.customers, np.datetime64("NaT", "D"), dtype="datetime64[D]")
         untouched: int | None = None
         customers_share = margin_share = None
-        if touches is None:
+        if contacts is None:
             notes.append(f"contact coverage is {UNKNOWN}")
         else:
-            who, at, strangers = contacts(periods, touches)
-            if strangers:
-                notes.append(f"{strangers:,} contacts are with people who have no line in the log: left out")
+            if contacts.strangers:
+                notes.append(f"{contacts.strangers:,} contacts are with people who have no line in the log: left out")
             # NaT is absorbed by maximum but ignored by fmax: the last day that is known.
-            np.fmax.at(last, who, at)
+            np.fmax.at(last, contacts.who, contacts.at)
             silent = base & ~(last > np.datetime64(periods.as_of, "D") - np.timedelta64(int(window_days), "D"))
             untouched = int(silent.sum())
             customers_share = untouched / count if count else None
@@ -82,11 +107,11 @@ class Coverage(Table):
                 margin_share = unheard / total
             elif count:
                 notes.append("margin of both periods is not positive: no share of it can be given")
-            best = np.lexsort((np.arange(periods.customers), -margin))[: share_of(valuable_share, count)]
+            best = np.argsort(-margin, kind="stable")[: share_of(valuable_share, count)]
             listed = best[(margin[best] > 0) & silent[best]]
         return cls(
             customer_id=periods.customer_id[listed],
-            margin=Amounts(margin[listed], log.margin.decimals).to_float(),
+            margin=periods.margin.amounts(margin[listed]).to_float(),
             last_touch=last[listed],
             customers=count,
             untouched=untouched,
@@ -94,7 +119,7 @@ class Coverage(Table):
             margin_share=margin_share,
             window_days=window_days,
             valuable_share=valuable_share,
-            currency=log.currency,
+            currency=periods.currency,
             provenance=periods.provenance.with_notes(*notes),
         )
 
@@ -133,15 +158,3 @@ class Coverage(Table):
         ]
         head = ("valuable, not touched", "margin", "last contact")
         return html_table(self.verdict(), head, rows, notes=self.provenance.notes)
-
-
-def contacts(periods: Periods, touches: Touches) -> tuple[IntColumn, DayColumn, int]:
-    """Contacts up to the as-of date with customers of the log (position and day), and the number with others."""
-    known = touches.at <= np.datetime64(periods.as_of, "D")
-    who, at = touches.customer_id[known], touches.at[known]
-    ids = periods.customer_id
-    if not len(ids):
-        return np.zeros(0, dtype=np.int64), at[:0], len(who)
-    place = np.minimum(np.searchsorted(ids, who), len(ids) - 1)
-    ours: BoolColumn = np.asarray(ids[place] == who)
-    return place[ours].astype(np.int64), at[ours], int((~ours).sum())

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from retention.errors import ConfigError, RetentionError
 from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.frames.texts import Labels
+from retention.lenses._figures import Sums, sealed
 from retention.lenses._periods import Periods
 from retention.lenses._showing import CAME, LEFT, THERE, grouped, html_table, money
 from retention.records.money import Amounts
@@ -120,27 +123,26 @@ class Ledger(Table):
                 rule="the band of the stable is a share of the opening margin, zero or more",
                 remedy="pass 0.10 to call changes of up to ten percent stable",
             )
-        log, before, after = periods.log, periods.previous, periods.current
-        margin = (periods.sums(log.margin, before), periods.sums(log.margin, after))
-        revenue = (periods.sums(log.revenue, before), periods.sums(log.revenue, after))
-        was, is_now = periods.active(before), periods.active(after)
-        code = np.full(periods.customers, _RETURNS)
+        revenue, margin, was, is_now = periods.revenue, periods.margin, periods.was, periods.is_now
+        code = np.full(periods.customers, _RETURNS, dtype=np.int8)
         stays = was & is_now
-        code[stays] = _moved(margin[0][stays], margin[1][stays], stable_within)
+        code[stays] = _moved(margin.previous[stays], margin.current[stays], stable_within)
         code[was & ~is_now] = _LOST
-        code[~was & is_now] = np.where(periods.active(periods.before), _REACTIVATED, _NEW)[~was & is_now]
+        code[~was & is_now] = np.where(periods.earlier, _REACTIVATED, _NEW)[~was & is_now]
 
-        posted = np.any([sums != 0 for sums in (*margin, *revenue)], axis=0)
+        sums = (revenue.previous, revenue.current, margin.previous, margin.current)
+        posted = np.any([each != 0 for each in sums], axis=0)
         kept = np.flatnonzero(was | is_now | posted)
         code = code[kept]
         names = np.asarray(MOVEMENTS)
-        r0, r1, m0, m1 = (sums[kept] for sums in (*revenue, *margin))
-        books = {"revenue": (r0, r1, log.revenue.decimals), "margin": (m0, m1, log.margin.decimals)}
-        one = np.ones(len(kept), dtype=np.int64)
-        heads = (one * was[kept], one * is_now[kept], 0)
+        r0, r1, m0, m1 = (sealed(each[kept]) for each in sums)
+        books = {"revenue": (r0, r1, revenue.decimals), "margin": (m0, m1, margin.decimals)}
+        heads = (was[kept].astype(np.int64), is_now[kept].astype(np.int64), 0)
 
-        def per_movement(sums: IntColumn, amounts: Amounts) -> FloatColumn:
-            return Amounts(Amounts(sums, amounts.decimals).by_group(code, len(MOVEMENTS)), amounts.decimals).to_float()
+        moved = [np.flatnonzero(code == which) for which in range(len(MOVEMENTS))]
+
+        def per_movement(each: IntColumn, unit: Sums) -> FloatColumn:
+            return unit.amounts(np.asarray([each[rows].sum() for rows in moved], dtype=np.int64)).to_float()
 
         lost_at_a_loss = int(np.sum((code == _LOST) & (m0 < 0)))
         notes = [f"lost means: bought nothing in the {periods.days} days up to {periods.as_of}; she may yet come back"]
@@ -148,23 +150,23 @@ class Ledger(Table):
             notes.append(f"{lost_at_a_loss:,} of the lost had a negative opening margin: their leaving raises margin")
         return cls(
             movement=names,
-            count=np.bincount(code, minlength=len(MOVEMENTS)),
-            opening_revenue=per_movement(r0, log.revenue),
-            closing_revenue=per_movement(r1, log.revenue),
-            opening_margin=per_movement(m0, log.margin),
-            closing_margin=per_movement(m1, log.margin),
+            count=np.asarray([len(rows) for rows in moved], dtype=np.int64),
+            opening_revenue=per_movement(r0, revenue),
+            closing_revenue=per_movement(r1, revenue),
+            opening_margin=per_movement(m0, margin),
+            closing_margin=per_movement(m1, margin),
             customers=LedgerCustomers(
-                customer_id=periods.customer_id[kept],
-                movement=names[code],
-                opening=Amounts(m0, log.margin.decimals).to_float(),
-                closing=Amounts(m1, log.margin.decimals).to_float(),
-                opening_revenue=Amounts(r0, log.revenue.decimals).to_float(),
-                closing_revenue=Amounts(r1, log.revenue.decimals).to_float(),
+                customer_id=sealed(periods.customer_id[kept]),
+                movement=cast("TextColumn", Labels(code, names)),
+                opening=margin.amounts(m0).to_float(),
+                closing=margin.amounts(m1).to_float(),
+                opening_revenue=revenue.amounts(r0).to_float(),
+                closing_revenue=revenue.amounts(r1).to_float(),
                 provenance=periods.provenance,
             ),
             flows={name: _flow(code, *book) for name, book in ({"customers": heads} | books).items()},
             stable_within=stable_within,
-            currency=log.currency,
+            currency=periods.currency,
             provenance=periods.provenance.with_notes(*notes),
         )
 
@@ -276,17 +278,19 @@ class Ledger(Table):
         return html_table(self.verdict(), head, rows, notes=self.provenance.notes)
 
 
-def _moved(opening: IntColumn, closing: IntColumn, stable_within: float) -> IntColumn:
+def _moved(opening: IntColumn, closing: IntColumn, stable_within: float) -> NDArray[np.int8]:
     """Down, stable or up, in whole numbers: a float would move the customer who sits on the band's edge."""
     change = closing - opening
     band = Fraction(str(stable_within))
-    # Python ints: the product of an amount and the band's numerator may pass 64 bits.
-    reach = np.abs(opening).astype(object) * band.numerator
-    stable: BoolColumn = np.asarray(np.abs(change).astype(object) * band.denominator <= reach, dtype=bool)
-    return np.where(stable, _STABLE, np.where(change > 0, _UP, _DOWN)).astype(np.int64)
+    size, base = np.abs(change), np.abs(opening)
+    most = int(max(size.max(initial=0), base.max(initial=0))) * max(band.numerator, band.denominator)
+    if most >= 2**63:  # Python's integers hold what 64 bits do not
+        size, base = size.astype(object), base.astype(object)
+    stable: BoolColumn = np.asarray(size * band.denominator <= base * band.numerator, dtype=bool)
+    return np.where(stable, _STABLE, np.where(change > 0, _UP, _DOWN)).astype(np.int8)
 
 
-def _flow(code: IntColumn, opening: IntColumn, closing: IntColumn, decimals: int) -> Flow:
+def _flow(code: NDArray[np.int8], opening: IntColumn, closing: IntColumn, decimals: int) -> Flow:
     change = closing - opening
 
     def exact(minor: IntColumn) -> Decimal:

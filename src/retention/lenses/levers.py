@@ -9,7 +9,8 @@ import numpy as np
 from attrs import frozen
 
 from retention.frames.drawing import axes
-from retention.frames.table import BoolColumn, FloatColumn, Table, TextColumn, column
+from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.lenses._figures import State
 from retention.lenses._periods import Periods
 from retention.lenses._showing import CAME, LEFT, grouped, html_table, money
 
@@ -33,7 +34,8 @@ class Levers(Table):
 
     Where revenue is zero or negative in a period there is no margin rate; then order value means margin an order,
     and the rate's part is zero. Where nobody ordered in shared categories, what was posted there is order value.
-    A note says so each time. Exact parts are rounded to minor units (at least cents) by largest remainder.
+    A note says so each time. Exact parts are rounded by largest remainder: to cents, or finer where a customer's sums
+    are.
 
     Example:
         >>> from retention.lenses import audit
@@ -59,47 +61,40 @@ class Levers(Table):
     @classmethod
     def of(cls, periods: Periods) -> Self:
         """Split the change between two periods."""
-        log, before, after = periods.log, periods.previous, periods.current
-        was, is_now = periods.active(before), periods.active(after)
-        codes = log.customers.codes
-        minor, decimals = log.margin.minor, log.margin.decimals
-        retained = (was & is_now)[codes]
-        entered, left = _crossed(periods, retained)
-        shared = retained & ~entered & ~left
+        was, is_now, margin, breadth = periods.was, periods.is_now, periods.margin, periods.breadth
+        before, after = _states(periods, was & is_now) if breadth is None else (breadth.before, breadth.after)
 
-        def change(lines: BoolColumn) -> Fraction:
-            return Fraction(int(minor[lines & after].sum()) - int(minor[lines & before].sum()))
+        def total(minor: IntColumn, who: BoolColumn) -> Fraction:
+            return Fraction(margin.amounts(minor).total(who))
 
-        def state(period: BoolColumn) -> tuple[int, int, int]:
-            lines = shared & period
-            return int(periods.orders(lines).sum()), int(log.revenue.minor[lines].sum()), int(minor[lines].sum())
+        def change(who: BoolColumn) -> Fraction:
+            return total(margin.current, who) - total(margin.previous, who)
 
-        depth, notes = _shapley(state(before), state(after))
+        depth, notes = _shapley(before, after)
         exact: dict[tuple[str, str], Fraction] = {
-            ("length", "came"): change((~was & is_now)[codes]),
-            ("length", "left"): change((was & ~is_now)[codes]),
-            ("length", "returns only"): change((~was & ~is_now)[codes]),
+            ("length", "came"): change(~was & is_now),
+            ("length", "left"): change(was & ~is_now),
+            ("length", "returns only"): change(~was & ~is_now),
             ("depth", "frequency"): depth[0],
             ("depth", "order value"): depth[1],
             ("depth", "margin rate"): depth[2],
         }
-        if log.categories is None:
+        if breadth is None:
             notes += ("breadth is not measured: the log has no categories; its money is in depth",)
         else:
-            exact["breadth", "categories entered"] = change(entered)
-            exact["breadth", "categories left"] = change(left)
-        finer = 10 ** max(0, _CENTS - decimals)
-        whole = largest_remainder([part * finer for part in exact.values()])
-        scale = max(decimals, _CENTS)
+            exact["breadth", "categories entered"] = breadth.entered
+            exact["breadth", "categories left"] = breadth.left
+        scale = max(margin.decimals, _CENTS)
+        whole = largest_remainder([part * 10**scale for part in exact.values()])
         parts = {name: Decimal(n).scaleb(-scale) for (_, name), n in zip(exact, whole, strict=True)}
         return cls(
             lever=np.asarray([lever for lever, _ in exact]),
             part=np.asarray([part for _, part in exact]),
             amount=np.asarray([float(amount) for amount in parts.values()]),
-            opening=log.margin.total(before),
-            closing=log.margin.total(after),
+            opening=margin.amounts(margin.previous).total(),
+            closing=margin.amounts(margin.current).total(),
             parts=parts,
-            currency=log.currency,
+            currency=periods.currency,
             provenance=periods.provenance.with_notes(*notes),
         )
 
@@ -180,26 +175,18 @@ class Levers(Table):
         return html_table(caption, ("lever", "part", "change in margin"), rows, notes=self.provenance.notes)
 
 
-def _crossed(periods: Periods, retained: BoolColumn) -> tuple[BoolColumn, BoolColumn]:
-    """Lines in categories that a customer entered, and in categories that she left."""
-    log = periods.log
-    if log.categories is None:
-        nowhere = np.zeros(len(log), dtype=bool)
-        return nowhere, nowhere
-    width = max(len(log.categories.labels), 1)
-    _, cell = np.unique(log.customers.codes.astype(np.int64) * width + log.categories.codes, return_inverse=True)
-    cells = int(cell.max(initial=-1)) + 1
+def _states(periods: Periods, who: BoolColumn) -> tuple[State, State]:
+    """What made the margin of these customers, in each period."""
 
-    def bought(period: BoolColumn) -> BoolColumn:
-        held = np.zeros(cells, dtype=bool)
-        held[cell[period & periods.live]] = True
-        return held
+    def state(orders: IntColumn, revenue: IntColumn, margin: IntColumn) -> State:
+        money = (periods.revenue.amounts(revenue).total(who), periods.margin.amounts(margin).total(who))
+        return State(int(orders[who].sum()), *map(Fraction, money))
 
-    held_before, held_after = bought(periods.previous), bought(periods.current)
-    return retained & (held_after & ~held_before)[cell], retained & (held_before & ~held_after)[cell]
+    spans = (periods.orders, periods.revenue, periods.margin)
+    return state(*(each.previous for each in spans)), state(*(each.current for each in spans))
 
 
-def _shapley(old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[list[Fraction], tuple[str, ...]]:
+def _shapley(old: State, new: State) -> tuple[list[Fraction], tuple[str, ...]]:
     """The change of orders × revenue an order × margin rate, by factor, in exact fractions.
 
     For a product f·v·q the part of f is Δf · (2·v0·q0 + v0·q1 + v1·q0 + 2·v1·q1) / 6, and so on round.

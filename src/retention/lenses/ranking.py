@@ -5,14 +5,14 @@ from typing import Any, Self
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.lenses._figures import Sums, sealed
 from retention.lenses._periods import Periods, check_share, share_of
 from retention.lenses._showing import html_table, money, percent
-from retention.lenses.coverage import contacts
-from retention.records.money import Amounts
-from retention.records.touches import Touches
+from retention.lenses.coverage import Contacts
 
 __all__ = ["Ranking"]
 
@@ -67,7 +67,7 @@ class Ranking(Table):
     def of(
         cls,
         periods: Periods,
-        touches: Touches | None,
+        contacts: Contacts | None,
         *,
         quiet_orders_per_year: float = 2,
         top_share: float = 0.1,
@@ -80,31 +80,35 @@ class Ranking(Table):
                 rule="a number of orders a year is zero or more",
                 remedy="pass 2 to call customers with up to two orders a year quiet",
             )
-        log, everything = periods.log, np.ones(len(periods.log), dtype=bool)
-        base = np.flatnonzero(periods.active(everything))
-        age = _age(periods)[base]
+        base = np.flatnonzero(periods.orders.ever > 0)
+        age = (np.datetime64(periods.as_of, "D") - periods.first[base]).astype(np.int64)
         span = np.maximum(age, _YEAR)
 
-        def a_year(sums: IntColumn, decimals: int) -> FloatColumn:
-            return Amounts(sums[base], decimals).to_float() * (_YEAR / span)
+        def a_year(sums: Sums) -> FloatColumn:
+            return sums.amounts(sums.ever[base]).to_float() * (_YEAR / span)
 
-        margin = a_year(periods.sums(log.margin, everything), log.margin.decimals)
-        revenue = a_year(periods.sums(log.revenue, everything), log.revenue.decimals)
-        counted = periods.orders(everything)[base]
+        margin, revenue, counted = a_year(periods.margin), a_year(periods.revenue), periods.orders.ever[base]
         orders = counted / (span / _YEAR)
         quiet = counted * _YEAR <= quiet_orders_per_year * span
         touched = heard = None
-        if touches is not None:
-            touched = _last_year(periods, touches)[base]
-            heard = _last_year(periods, touches.take(touches.direction == "in"))[base]
+        if contacts is not None:
+            recent = contacts.at > np.datetime64(periods.as_of, "D") - np.timedelta64(_YEAR, "D")
+            touched, heard = (
+                np.bincount(contacts.who[which], minlength=periods.customers)[base]
+                for which in (recent, recent & contacts.from_her)
+            )
             quiet &= heard <= quiet_orders_per_year
 
         n = len(base)
-        order = np.lexsort((np.arange(n), -revenue, -margin))
+        order = np.lexsort((-revenue, -margin))  # stable, and the base is in the order of its ids
         size = share_of(top_share, n)
         top = np.zeros(n, dtype=bool)
         top[order[:size]] = True
         top &= margin > 0
+
+        def in_order(values: NDArray[Any]) -> NDArray[Any]:
+            return sealed(values[order])
+
         rivals = {"revenue": revenue, "orders": orders} | ({} if touched is None else {"contacts": touched})
         notes = ["ranked over the whole known log, a year, over at least one year"]
         if heard is None:
@@ -112,22 +116,22 @@ class Ranking(Table):
         if n < periods.customers:
             notes.append(f"{periods.customers - n:,} customers who only returned goods are not ranked")
         return cls(
-            customer_id=periods.customer_id[base][order],
-            margin_per_year=margin[order],
-            revenue_per_year=revenue[order],
-            orders_per_year=orders[order],
-            contacts_last_year=None if touched is None else touched[order],
-            heard_last_year=None if heard is None else heard[order],
-            margin_rank=_rank(margin)[order],
-            revenue_rank=_rank(revenue)[order],
-            orders_rank=_rank(orders)[order],
-            contacts_rank=None if touched is None else _rank(touched)[order],
-            is_top=top[order],
-            is_quiet_best=(top & quiet)[order],
+            customer_id=sealed(periods.customer_id[base[order]]),
+            margin_per_year=in_order(margin),
+            revenue_per_year=in_order(revenue),
+            orders_per_year=in_order(orders),
+            contacts_last_year=None if touched is None else in_order(touched),
+            heard_last_year=None if heard is None else in_order(heard),
+            margin_rank=sealed(_ranks(margin[order])),
+            revenue_rank=in_order(_rank(revenue)),
+            orders_rank=in_order(_rank(orders)),
+            contacts_rank=None if touched is None else in_order(_rank(touched)),
+            is_top=in_order(top),
+            is_quiet_best=in_order(top & quiet),
             overlap={name: _overlap(top, values, size) for name, values in rivals.items()} if top.any() else {},
             top_share=top_share,
             quiet_orders_per_year=quiet_orders_per_year,
-            currency=log.currency,
+            currency=periods.currency,
             provenance=periods.provenance.with_notes(*notes),
         )
 
@@ -175,30 +179,23 @@ class Ranking(Table):
         return html_table(verdict[0].upper() + verdict[1:], head, rows, notes=self.provenance.notes)
 
 
-def _age(periods: Periods) -> IntColumn:
-    """Days from each customer's first purchase to the as-of date (0 where she never bought)."""
-    last = np.datetime64(periods.as_of, "D")
-    first = np.full(periods.customers, last)
-    np.minimum.at(first, periods.log.customers.codes[periods.live], periods.log.day[periods.live])
-    return (last - first).astype(np.int64)
-
-
-def _last_year(periods: Periods, touches: Touches) -> IntColumn:
-    """Contacts with each customer in the last 365 days."""
-    who, at, _ = contacts(periods, touches)
-    recent = at > np.datetime64(periods.as_of, "D") - np.timedelta64(_YEAR, "D")
-    return np.bincount(who[recent], minlength=periods.customers)
-
-
 def _rank(values: FloatColumn | IntColumn) -> IntColumn:
     """1 for the largest; equal values share the best of their ranks."""
-    ascending = np.sort(values)
-    return (len(values) - np.searchsorted(ascending, values, side="right") + 1).astype(np.int64)
+    order = np.argsort(values)[::-1]
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = _ranks(values[order])
+    return ranks
+
+
+def _ranks(ordered: FloatColumn | IntColumn) -> IntColumn:
+    """The same for values that stand in their order, the largest first."""
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
+    return np.maximum.accumulate(np.where(first, np.arange(1, len(ordered) + 1), 0))
 
 
 def _overlap(top: BoolColumn, values: FloatColumn | IntColumn, size: int) -> float:
     """The share of the top that is among the ``size`` largest values, ties at the edge sharing the last places."""
-    edge = np.sort(values)[-size]
+    edge = np.partition(values, -size)[-size]
     above, tied = values > edge, values == edge
     places = (size - int(above.sum())) / int(tied.sum())
     return float(((top & above).sum() + places * (top & tied).sum()) / top.sum())

@@ -29,6 +29,8 @@ from retention.records.transactions import TransactionLog
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
+    from retention.records.apart import Few
+
 __all__ = ["TransactionScan", "arrays", "log_of", "scan_transactions"]
 
 MICRO = 1_000_000
@@ -43,7 +45,8 @@ class TransactionScan:
 
     ``lines`` is a lazy frame of the kept rows: ``customer`` (text or whole number, as the source has it), ``at``,
     ``date``, ``order`` and ``line_id`` where they were named, ``revenue``, ``margin`` and ``pieces`` in whole
-    millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason``
+    millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``last`` is the last day
+    that is known, where rows after it were left out. ``judged`` has the ``reason``
     of every row, as a number, and the money of it in whole millionths; or it is the account of the rows itself.
     """
 
@@ -55,7 +58,15 @@ class TransactionScan:
     has_margin: bool = True
     has_line_ids: bool = False
     currency: str | None = None
+    last: dt.date | None = None
     provenance: Provenance = attrs.field(factory=Provenance)
+
+    @functools.cached_property
+    def few(self) -> "Few | None":
+        """Customers whose rows must be looked at one by one; the engine looks for them once."""
+        from retention.records.apart import set_apart
+
+        return set_apart(self)
 
     @functools.cached_property
     def quality(self) -> Quality:
@@ -119,10 +130,12 @@ class TransactionScan:
 
     def until(self, as_of: dt.date) -> Self:
         """The rows up to and including a day."""
+        if as_of == self.last:
+            return self
         import narwhals.stable.v2 as nw
 
         last = dt.datetime.combine(as_of, dt.time()) if self.engine == "dask" and self.has_times else as_of
-        return attrs.evolve(self, lines=self.lines.filter(nw.col("date") <= last))
+        return attrs.evolve(self, lines=self.lines.filter(nw.col("date") <= last), last=as_of)
 
     def __repr__(self) -> str:
         return f"<TransactionScan: rows in {self.engine}, not read>"
