@@ -1,11 +1,15 @@
 """A night on transactions that stay where they are is the night of the same receipts read into memory."""
 
+import datetime as dt
+
 import attrs
 import numpy as np
+import polars
 import pytest
 
 import retention as rt
-from retention.errors import ConfigError
+from retention.errors import ConfigError, ReadError
+from retention.histories import HistoryStore
 from retention.journal import Journal
 from retention.program import Program
 from retention.records import read_transactions
@@ -30,8 +34,6 @@ def shop(tmp_path_factory):
     config = make_demo(folder)
     program = Program.load(config)
     log = program.read_log()
-    import polars
-
     lines = polars.DataFrame(
         {
             "customer": log.customers.text(),
@@ -118,3 +120,40 @@ def test_columns_of_a_scan_are_named_too(shop):
         attrs.evolve(shop[1], read={}).run()
     with pytest.raises(ConfigError, match=r"rt\.scan_transactions"):
         attrs.evolve(shop[1], read={**NAMES, "tax": "x"}).run()
+
+
+def test_nights_that_read_only_what_is_new_make_the_plans_of_all_receipts(shop, tmp_path):
+    """Three nights; of each some rows come a night late, and the second is run twice."""
+    _, scanned, _ = shop
+    lines = polars.read_parquet(f"{scanned.source}/*.parquet")
+    ends = [lines["at"].max() - dt.timedelta(days=days) for days in (90, 45, 0)]
+    late = a_night_late(len(lines))
+    came = np.searchsorted(np.array(ends, dtype="datetime64[us]"), lines["at"].to_numpy()) + late
+    for folder in ("inbox", "all"):
+        (tmp_path / folder).mkdir()
+    nightly = attrs.evolve(scanned, source=str(tmp_path / "inbox"), store=str(tmp_path / "history"))
+    whole = attrs.evolve(scanned, source=str(tmp_path / "all"))
+    for night, end in enumerate(ends):
+        lines.filter(came == night).write_parquet(tmp_path / "inbox" / f"night-{night}.parquet")
+        lines.filter(came <= night).write_parquet(tmp_path / "all" / "all.parquet")
+        for _ in range(1 + (night == 1)):
+            ours = nightly.run(as_of=end.date())
+        truth = whole.run(as_of=end.date())
+        same(ours.base, truth.base)
+        same(ours.plan, truth.plan)
+        assert ours.log.quality.rows_kept == truth.log.quality.rows_kept
+    assert (HistoryStore.open(tmp_path / "history").nights().late > 0).sum() == 2
+    # A file that has changed since cannot be told apart from new rows.
+    lines.filter(came == 0)[:100].write_parquet(tmp_path / "inbox" / "night-0.parquet")
+    with pytest.raises(ReadError, match="another size"):
+        nightly.run()
+
+
+def a_night_late(rows):
+    """A twentieth of the rows come a night late."""
+    return (np.arange(rows) % 20 == 7).astype(int)
+
+
+def test_a_store_takes_what_a_scan_takes(shop):
+    with pytest.raises(ConfigError, match="store with the reader 'receipts'"):
+        attrs.evolve(shop[0], store="history").run()

@@ -184,7 +184,11 @@ def arguments_of(raw: Mapping[str, Any], where: Path) -> dict[str, Any]:
             settings["options"] = body
             continue
         if section == "read":
-            settings["read"] = {key: value for key, value in body.items() if key not in ("source", "reader")}
+            settings["read"] = {key: value for key, value in body.items() if key not in ("source", "reader", "store")}
+            if "store" in body:
+                settings["store"] = (
+                    str(where.parent / body["store"]) if isinstance(body["store"], str) else body["store"]
+                )
             if "reader" in body:
                 settings["reader"] = body["reader"]
             if "source" in body:

@@ -6,14 +6,14 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import field, frozen
 
 from retention import configuration
 from retention.domain.days import as_day
 from retention.errors import ConfigError, PluginError, PluginLoadError, nearest
-from retention.histories import HistoryScan, summarize
+from retention.histories import HistoryScan, HistoryStore, summarize, take_in_files
 from retention.journal import Journal
 from retention.lenses import audit
 from retention.night import Night
@@ -64,6 +64,7 @@ class Program:
     source: Any = None
     reader: str = field(default="receipts", validator=configuration.a_text)
     read: Mapping[str, Any] = field(factory=dict, validator=configuration.a_section)
+    store: str | None = field(default=None, validator=configuration.a_path)
     model: str = field(default="bg-nbd", validator=configuration.a_text)
     horizon_days: float = field(default=365.0, validator=configuration.a_number(1e-9))
     discount_rate: float = field(default=0.10, validator=configuration.a_number(0.0))
@@ -216,11 +217,16 @@ class Program:
         policies, strategies = self._policies(registry), self._strategies(registry)
         model, rule = self._make(registry, "value_model", self.model), self._make(registry, "tiering_rule", self.rule)
         clock, reports = self._make(registry, "timing", self.clock), self._reports(registry)
+        kept = None
+        if log is None and self.store is not None:
+            progress("taking in what is new")
+            kept = self._take_in(as_of, registry)
+            log = kept.scan
         if log is None:
             progress("reading receipts")
             log = self.read_log(registry=registry)
         days = _days_of(log)
-        day = self._day(days, as_of)
+        day = self._day(days, as_of) if kept is None else kept.as_of
         if days is not None and day < days[0]:
             raise ConfigError(
                 f"as_of = {day}, and the first line of the log is of {days[0]}",
@@ -238,7 +244,7 @@ class Program:
 
         progress("summing up histories")
         known = log.until(day) if isinstance(log, TransactionScan) else log  # so that the engine is asked once
-        summed = summarize(known, as_of=day)
+        summed = summarize(known, as_of=day) if kept is None else kept
         base = summed.collect() if isinstance(summed, HistoryScan) else summed
         progress("auditing the customer base")
         lenses = audit(known, as_of=day, period_days=self.period_days, touches=seen)
@@ -326,6 +332,24 @@ class Program:
                 remedy="look at log.quality to see why every line was set aside, or give a date",
             )
         return days[1]
+
+    def _take_in(self, as_of: str | dt.date | None, registry: Registry) -> HistoryScan:
+        """The histories of the store's folder, with what is new of the source."""
+        if self.reader != "scan":
+            raise ConfigError(
+                f"store with the reader {self.reader!r}",
+                rule="a store takes in tables that are clean in their types",
+                remedy="set reader = 'scan' in [read], or take store out",
+            )
+        limits = {name: self.read[name] for name in ("threads", "memory") if name in self.read}
+        store = HistoryStore.create(self.store or "", exist_ok=True, **limits)
+        asked = self.as_of if as_of is None else as_of
+        if isinstance(self.source, str | Path):
+            take_in_files(store, str(self.source), as_of=asked, **self.read)
+        else:
+            scan = cast("TransactionScan", self.read_log(registry=registry))
+            store.take_in(scan, as_of=self._day(scan.days(), as_of))
+        return store.histories()
 
     def _make(self, registry: Registry, kind: str, name: str) -> Any:
         return registry.make(kind, name, **self.options.get(name, {}))

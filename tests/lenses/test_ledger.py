@@ -175,6 +175,21 @@ def test_she_on_the_very_edge_of_the_band_is_stable(log_of, row_of):
     assert ledger.flow("margin").up == Decimal("0.061")
 
 
+@pytest.mark.parametrize("band", [5e-324, 1e-19, 0.1234567890123, 1e300])
+def test_a_band_of_many_digits_is_as_exact_as_one_of_ten_percent(log_of, row_of, band):
+    """Products that 64 bits cannot hold: she on the edge is stable, who passes it by the last digit is not."""
+    before, now = AS_OF - dt.timedelta(days=40), AS_OF - dt.timedelta(days=5)
+    opening, rows = Decimal(10) ** 7, []
+    edge = opening + opening * min(Decimal(str(band)), Decimal(1))
+    edge = edge.quantize(Decimal("0.000001"), rounding="ROUND_FLOOR")
+    for who, closing in (("same", opening), ("edge", edge), ("over", edge + Decimal("0.000001"))):
+        rows.append(row_of(who, before, "1", "tea", Decimal(5), opening, False))
+        rows.append(row_of(who, now, "2", "tea", Decimal(5), closing, False))
+    ledger = audit(log_of(rows), as_of=AS_OF, period_days=30, stable_within=band).ledger
+    moved = dict(zip(ledger.customers["customer_id"], ledger.customers["movement"], strict=True))
+    assert moved == {"same": "stable", "edge": "stable", "over": "up" if band < 1 else "stable"}
+
+
 def planted(leave, shrink, *, customers=200, opening=100):
     """A firm of equal customers: the first ``leave`` stop buying, the others spend ``shrink`` less."""
     who, at, revenue = [], [], []

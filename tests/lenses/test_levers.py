@@ -145,6 +145,13 @@ def test_a_category_of_which_she_only_returns_goods_is_one_that_she_left(row_of,
     assert {name: part for name, part in levers.parts.items() if part} == {"categories left": -6}
 
 
+def test_what_a_category_brought_is_exact_also_where_her_sums_are_whole_cents(row_of, log_of):
+    now = [(10, "0.995", "tea"), (9, "0.005", "milk")]
+    levers = firm(row_of, log_of, [(10, "1.00", "tea")], now)
+    assert levers.parts["categories entered"] == Decimal("0.005")
+    assert levers.change == sum(levers.parts.values()) == 0
+
+
 def test_without_categories_breadth_is_not_measured_rather_than_zero(row_of, log_of):
     levers = firm(row_of, log_of, [(10, 4, "tea")], [(10, 4, "tea"), (9, 3, "milk")], categories=False)
     assert levers.breadth is None

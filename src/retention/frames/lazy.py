@@ -19,7 +19,7 @@ from retention.frames.table import TextColumn
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["as_text", "beside", "engine_of", "lazily", "local_time", "open_lazy"]
+__all__ = ["as_text", "beside", "engine_of", "files_of", "lazily", "local_time", "open_lazy"]
 
 Engine = Literal["duckdb", "polars", "pyspark", "ibis", "dask"]
 
@@ -38,9 +38,9 @@ def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = N
     """The source as a lazy frame; nothing is read yet but the names of the columns.
 
     Args:
-        source: a path to Parquet or CSV (a file, a folder of files, a pattern such as ``"sales/*.parquet"``), or a
-            frame: lazy ones of polars, DuckDB, PySpark, Ibis and Dask stay in their engine, eager ones of pandas,
-            polars and pyarrow are handed to the embedded engine without being copied.
+        source: a path to Parquet or CSV (a file, a folder of files, a pattern such as ``"sales/*.parquet"``), a tuple
+            of paths, or a frame: lazy ones of polars, DuckDB, PySpark, Ibis and Dask stay in their engine, eager ones
+            of pandas, polars and pyarrow are handed to the embedded engine without being copied.
         threads: how many the embedded engine may use for files; None lets it use all cores.
         memory: how much it may use for files, such as ``"3GB"``; what does not fit goes to a temporary folder. None
             leaves it four fifths of the machine's.
@@ -52,7 +52,9 @@ def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = N
     import narwhals.stable.v2 as nw
 
     if isinstance(source, str | Path):
-        return _open_files(str(source), threads, memory)
+        return _open_files(files_of(str(source)), threads, memory)
+    if isinstance(source, tuple) and source and all(isinstance(one, str | Path) for one in source):
+        return _open_files([file for one in source for file in files_of(str(one))], threads, memory)
     if isinstance(source, Source):
         raise ReadError(
             "a source that was read into memory already",
@@ -115,8 +117,15 @@ def _spill() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="retention-")
 
 
-def _open_files(path: str, threads: int | None, memory: str | None) -> "nw.LazyFrame[Any]":
-    found, parquet = _files(path)
+def _open_files(found: list[str], threads: int | None, memory: str | None) -> "nw.LazyFrame[Any]":
+    kinds = {Path(file).suffix.lower() for file in found}
+    if len(kinds) > 1 or not kinds <= set(_SUFFIXES):
+        raise ReadError(
+            f"{Path(found[0]).name} and others: files of kind {', '.join(sorted(kinds))}",
+            rule="the files of one scan are all Parquet or all CSV",
+            remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
+        )
+    parquet = kinds == {".parquet"}
     if _embedded("files") == "duckdb":
         import duckdb
 
@@ -135,30 +144,25 @@ def _open_files(path: str, threads: int | None, memory: str | None) -> "nw.LazyF
     return lazily(polars.scan_csv(found, try_parse_dates=True, glob=False))
 
 
-def _files(path: str) -> tuple[list[str], bool]:
-    """The files that a path means, and whether they are Parquet; else they are CSV."""
+_SUFFIXES = (".parquet", ".csv")
+
+
+def files_of(path: str) -> list[str]:
+    """The files that a path means: itself, those in a folder, those that match a pattern; in order of their names."""
     where = Path(path)
-    suffixes = (".parquet", ".csv")
     if where.is_dir():
-        found = sorted(str(file) for suffix in suffixes for file in where.rglob(f"*{suffix}"))
+        found = sorted(str(file) for suffix in _SUFFIXES for file in where.rglob(f"*{suffix}"))
     elif where.is_file():
         found = [path]
     else:
         found = sorted(glob.glob(path, recursive=True))
-    kinds = {Path(file).suffix.lower() for file in found}
     if not found:
         raise ReadError(
             f"{where.name}: no such file, and no file that matches",
             rule="a path is a file, a folder with .parquet or .csv files in it, or a pattern that some match",
             remedy="check the path",
         )
-    if len(kinds) > 1 or not kinds <= set(suffixes):
-        raise ReadError(
-            f"{where.name}: files of kind {', '.join(sorted(kinds))}",
-            rule="the files of one scan are all Parquet or all CSV",
-            remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
-        )
-    return found, kinds == {".parquet"}
+    return found
 
 
 def as_text(values: Any) -> TextColumn:

@@ -1,6 +1,7 @@
 """What each customer bought and brought in two periods, added up by the engine that holds the transactions."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def figures_of(known: TransactionScan, cut: Cut) -> dict[str, NDArray[Any]]:
             rule=f"the amounts and margins of a customer, added up without their signs, are at most {_MOST:,.0f}",
             remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
         )
+    if not known.has_margin:
+        columns |= {f"margin{span}": columns[f"revenue{span}"] for span in SPANS}
     columns = _in_order(columns | {"undone": np.zeros(len(columns["customer_id"]), dtype=np.int64)})
     if few is None:
         return columns
@@ -57,20 +60,32 @@ def figures_of(known: TransactionScan, cut: Cut) -> dict[str, NDArray[Any]]:
 
 
 def _by_sums(known: TransactionScan, cut: Cut) -> "nw.LazyFrame[Any]":
-    """One row a customer: ``size`` is all her money without its signs, by which one sees that nothing ran over."""
+    """One row a customer; margin is left out where it is revenue.
+
+    ``size`` is money without its signs: it tells where sums may not fit into 64 bits, or have wrapped around in them.
+    DuckDB sums in 128 bits, so there it is that of the sums.
+    """
     import narwhals.stable.v2 as nw
+
+    def size(names: Iterable[str]) -> Any:
+        return sum((nw.col(name).abs().cast(nw.Float64) for name in names), start=nw.lit(0.0)) / MICRO
 
     previous, current = _periods(cut)
     spans = {"_previous": previous, "_current": current}
+    kinds = ("revenue", "margin") if known.has_margin else ("revenue",)
+    money = [name for name in _MONEY if name.startswith(kinds)]
+    wide = known.engine == "duckdb"
     lines = known.lines.with_columns(
-        **{name + span: _only(lies, name) for name in ("revenue", "margin") for span, lies in spans.items()},
-        size=(nw.col("revenue").abs().cast(nw.Float64) + nw.col("margin").abs().cast(nw.Float64)) / MICRO,
+        **{name + span: _only(lies, name) for name in kinds for span, lies in spans.items()},
+        **({} if wide else {"size": size(("revenue", "margin"))}),
     )
     sums = lines.group_by("customer").agg(
         nw.col("date").min().alias("first_line"),
         nw.col("date").max().alias("last_line"),
-        *(nw.col(name).sum() for name in (*_MONEY, "size")),
+        *(nw.col(name).sum() for name in money),
+        *([] if wide else [nw.col("size").sum()]),
     )
+    sums = sums.with_columns(size=size(money)) if wide else sums
     each = sums.join(_orders(known, previous, current), on="customer", how="left")
     fits = nw.col("size") <= _MOST
     return each.select(
@@ -78,7 +93,7 @@ def _by_sums(known: TransactionScan, cut: Cut) -> "nw.LazyFrame[Any]":
         *_DAYS,
         "size",
         **{name: nw.col(name).fill_null(0).cast(nw.Int64) for name in _ORDERS},
-        **{name: nw.when(fits).then(nw.col(name)).otherwise(nw.lit(0)).cast(nw.Int64) for name in _MONEY},
+        **{name: nw.when(fits).then(nw.col(name)).otherwise(nw.lit(0)).cast(nw.Int64) for name in money},
     )
 
 
