@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from retention.plugins import hookimpl
     from retention.program import Program
     from retention.records import doctor, read_contracts, read_transactions, scan_transactions
+    from retention.scoring import score
     from retention.verbs import anticipate, appraise, assign_tiers, make_plan, prove
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "assign_tiers",
     "make_plan",
     "prove",
+    "score",
     "doctor",
     "Budget",
     "Journal",
@@ -77,6 +79,7 @@ _HOME = {
     "make_plan": "verbs",
     "anticipate": "verbs",
     "prove": "verbs",
+    "score": "scoring",
     "Budget": "plan",
     "Journal": "journal",
     "Program": "program",

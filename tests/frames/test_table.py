@@ -1,6 +1,8 @@
 """Results are frozen, behave alike and show themselves without running anything."""
 
 import copy
+import datetime as dt
+import importlib.util
 import pickle
 
 import numpy as np
@@ -9,9 +11,9 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retention.errors import ColumnError, ConfigError, RetentionError
+from retention.errors import ColumnError, ConfigError, MissingExtraError, RetentionError
 from retention.frames.coded import Coded
-from retention.frames.table import FloatColumn, Table, TextColumn, column, read_only
+from retention.frames.table import DayColumn, FloatColumn, Table, TextColumn, column, read_only
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -19,6 +21,12 @@ class Things(Table):
     customer_id: TextColumn = column("who")
     amount: FloatColumn = column("how much")
     share: FloatColumn | None = column("of what", optional=True)
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Dated(Table):
+    who: TextColumn = column("who")
+    on: DayColumn = column("when")
 
 
 def things(n: int = 3) -> Things:
@@ -107,9 +115,82 @@ def test_a_table_goes_out_in_the_callers_own_library(library):
     assert np.asarray(frame["amount"]).tolist() == [0.0, 1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    "library", ["duckdb", "polars lazy", "ibis", "dask", pytest.param("pyspark", marks=pytest.mark.slow)]
+)
+def test_a_lazy_engine_gets_a_frame_of_its_own_that_joins_with_others(library):
+    """The frame made by name and that made like another hold the same rows, and both are of that engine."""
+    if library == "polars lazy":
+        polars = pytest.importorskip("polars")
+        frame = things().to_frame(like=polars.LazyFrame({"a": [1]}))
+        assert isinstance(frame, polars.LazyFrame)
+        assert frame.collect()["amount"].to_list() == [0.0, 1.0, 2.0]
+        return
+    pytest.importorskip({"dask": "dask.dataframe"}.get(library, library))
+    if library == "pyspark":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pyspark.sql.SparkSession.getActiveSession", lambda: None)
+            with pytest.raises(ConfigError, match="frame of your session"):
+                things().to_frame(like="pyspark")
+        spark_session()
+    frame = things().to_frame(like=library)
+    again = things().to_frame(like=frame)
+    assert type(again) is type(frame)
+    assert type(frame).__module__.split(".")[0].strip("_").startswith(library[:4])
+    total = {
+        "duckdb": lambda: again.aggregate("sum(amount)").fetchall()[0][0],
+        "ibis": lambda: again.amount.sum().execute(),
+        "dask": lambda: again.amount.sum().compute(),
+        "pyspark": lambda: again.groupBy().sum("amount").first()[0],
+    }
+    assert total[library]() == 3.0
+
+
+def spark_session():
+    sql = pytest.importorskip("pyspark.sql")
+    builder = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    return builder.config("spark.sql.shuffle.partitions", "4").config("spark.log.level", "ERROR").getOrCreate()
+
+
+def test_a_relation_gets_a_relation_of_its_own_connection():
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE visits AS SELECT '<b>1</b>' AS customer_id, 5 AS visits")
+        visits = connection.table("visits")
+        joined = visits.join(things().to_frame(like=visits), "customer_id")
+        assert joined.fetchall() == [("<b>1</b>", 5, 1.0)]
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "polars", "duckdb"])
+def test_whoever_reads_arrow_reads_a_table_as_it_is(library, monkeypatch):
+    """By whichever library is installed; days, text and numbers as they are, nothing as null."""
+    pyarrow, polars, duckdb = (pytest.importorskip(name) for name in ("pyarrow", "polars", "duckdb"))
+    find = importlib.util.find_spec
+    others = {"pyarrow", "polars", "duckdb", "pandas"} - {library}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in others else find(name))
+    table = Dated(who=np.array(["a", "ü"]), on=np.array(["2011-01-02", "NaT"], dtype="datetime64[D]"))
+    assert pyarrow.table(table).num_rows == 2
+    frame = polars.DataFrame(table)
+    assert frame["who"].to_list() == ["a", "ü"]
+    day = dt.datetime(2011, 1, 2) if library == "duckdb" else dt.date(2011, 1, 2)  # alone it is given arrays
+    assert frame["on"].to_list() == [day, None]
+    with duckdb.connect() as connection:
+        relation = connection.from_arrow(table)
+        assert relation.filter("who = 'ü'").aggregate("count(*)").fetchall() == [(1,)]
+        assert relation.aggregate("count(*)").fetchall() == [(2,)]  # read as often as it is asked
+
+
+def test_reading_as_arrow_without_a_library_names_the_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="parquet"):
+        things().__arrow_c_stream__()
+
+
 def test_a_library_that_nobody_knows_is_told():
     with pytest.raises(ConfigError, match="pandas, polars, pyarrow"):
         things().to_frame(like="excel")
+    with pytest.raises(ConfigError, match="any frame of it"):
+        things().to_frame(like=object())
 
 
 @given(st.lists(st.text(min_size=1, max_size=5).filter(lambda t: "\x00" not in t), max_size=20), st.data())

@@ -12,15 +12,18 @@ and gets ``len``, ``table["p_alive"]``, ``table[mask]``, ``.customer(id)``, ``.t
 """
 
 import html
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from retention.errors import ColumnError, RetentionError, nearest
+from retention.frames.texts import Texts
 
 __all__ = [
     "Table",
@@ -48,8 +51,11 @@ def read_only(values: Any) -> NDArray[Any]:
     """The values as an array that nobody can write to (copied only when they could be written elsewhere).
 
     A view that cannot be written does not help if what it looks at can: a data-frame library hands out such views of
-    its own memory. Slices of columns that are read-only themselves stay views.
+    its own memory. Slices of columns that are read-only themselves stay views, and text that is not written out yet
+    (:mod:`retention.frames.texts`) stays as it is.
     """
+    if isinstance(values, Texts):
+        return cast("NDArray[Any]", values)
     array = np.asarray(values)
     if not _settled(array):
         made_here = isinstance(values, list | tuple) and array.base is None
@@ -192,13 +198,36 @@ class Table:
         return self.row(self.position(customer_id))
 
     def to_frame(self, like: Any = None) -> Any:
-        """The table in a data-frame library: ``like`` is its name or any frame of it.
+        """The table in a data-frame library: ``like`` is its name or any frame of it, lazy ones included.
 
         Without ``like``: pandas if it is installed, else polars, else pyarrow.
         """
         from retention.frames.native import to_native
 
         return to_native(self.columns(), like=like)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """What lets ``polars.DataFrame(table)``, ``pyarrow.table(table)`` or a query of DuckDB read it as it is.
+
+        Raises MissingExtraError if none of pyarrow, polars and DuckDB is installed.
+        """
+        from retention.frames.native import arrow_stream
+
+        return arrow_stream(self.columns(), requested_schema)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, rows_per_file: int | None = None) -> Path:
+        """Write the table as one Parquet file, or as ``part-00000.parquet`` and so on into a folder of its own.
+
+        With ``rows_per_file`` ``path`` is that folder; parts that stood in it are replaced. Either way a reader sees
+        all of it or what was there before. Days are dates, money is float64, and text is as it is in the table: ids
+        can be joined with.
+
+        Raises RetentionError where it cannot be written, and MissingExtraError if none of pyarrow, polars and DuckDB
+        is installed.
+        """
+        from retention.frames.export import write_parquet
+
+        return write_parquet(self, path, rows_per_file=rows_per_file, spreadsheet=False)
 
     def equals(self, other: object) -> bool:
         """Whether the other is the same kind of table with the same columns and values (NaN equals NaN)."""
