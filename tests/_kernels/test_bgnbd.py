@@ -148,3 +148,20 @@ def test_nobody_is_worth_nothing():
     nobody = merge(Rows(*np.zeros((4, 0))))
     assert BG.total(CDNOW, nobody)[0] == 0
     assert BG.values(np.array([CDNOW]), nobody).tolist() == [0]
+
+
+@pytest.mark.parametrize("kernel", [BG, MBG])
+def test_an_average_over_points_is_that_of_their_forecasts(kernel):
+    """For a base with a table of pairs and for a handful without one; what is told at once is told one by one."""
+    rng = np.random.default_rng(2)
+    points = np.array(CDNOW) * np.exp(0.1 * rng.standard_normal((5, 4)))
+    for many in (5, 4000):
+        x, T = rng.integers(0, 5, many), rng.integers(40, 60, many)
+        last = np.where(x > 0, rng.integers(1, 40, many), 0)
+        cells = merge(rows(*zip(x, last, T, strict=True)))
+        weight = rng.random(len(cells.weight))
+        average, totals = kernel.averaged(points, cells, 52.0, 0.002, weight)
+        each = [kernel.forecast(p, cells.rows, 52.0, 0.002, second=True, rough=True) for p in points]
+        for told, parts in zip(average, zip(*each, strict=True), strict=True):
+            np.testing.assert_allclose(told, np.mean(parts, axis=0), rtol=1e-12)
+        assert totals == pytest.approx([weight @ ahead.mean for ahead in each], rel=1e-12)

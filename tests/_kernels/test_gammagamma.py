@@ -86,6 +86,28 @@ def test_gradient_and_hessian_are_those_of_the_value_with_a_slope_too(theta):
         assert hessian[i] == pytest.approx((up[1] - down[1]) / (2 * step), abs=1e-6 * scale, rel=1e-5)
 
 
+def same(params, x, z, d, weight):
+    """What a climb is told, and what is told once: as many digits as the size of their terms leaves."""
+    told = gammagamma.prepared(x, z, d, weight)(params)
+    once = gammagamma.total(params, x, z, d, weight)
+    limit = 1e-13 * weight.sum() * (1 + float(np.max(params.p * x)) + params.q)
+    for ours, truth in zip(told, once, strict=True):
+        assert np.all(np.abs(ours - truth) <= limit + 1e-11 * np.abs(truth)), params
+
+
+@given(theta=st.tuples(logs, logs, logs, st.floats(-1.0, 1.0)))
+def test_a_climb_is_told_the_same_at_every_point(theta):
+    params, weight = Params(*np.exp(theta[:3]), theta[3]), np.array([1.0, 0.5, 3.0])
+    same(params, X, Z, D, weight)
+    same(params._replace(slope=0.0), X, Z, None, weight)
+
+
+def test_a_climb_is_told_the_same_on_the_extreme_grid():
+    for case in TRUTH["extreme"]:
+        p, q, v, x, z = case["point"]
+        same(Params(p, q, v), np.array([float(x)]), np.array([z]), None, np.ones(1))
+
+
 def test_a_slope_is_a_scale_of_money():
     """Who lies d above is like one without a slope whose margins are smaller by exp(slope d)."""
     sloped = gammagamma.log_likelihoods(Params(6.25, 3.74, 15.44, 0.3), X, Z, D)

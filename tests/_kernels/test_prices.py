@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retention._kernels.prices import Cuts, Market, sample_rows, search
+from retention._kernels import prices
+from retention._kernels.prices import Cuts, Market, Parts, sample_rows, search
 from retention._kernels.programme import value_of
 from retention._kernels.rounding import assign, linear, merged, nearness, settle, within
 
@@ -213,3 +214,42 @@ def test_sums_are_compared_exactly():
     assert not within(np.full(3, 0.1), 0.3)
     tiny = np.array([1e16, 1.0, -1e16])
     assert not within(tiny, 0.5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.booleans(), st.booleans(), st.integers(1, 40))
+def test_customers_in_parts_are_the_same_market(seed, floors, hours, size):
+    """All that is asked of a market in parts is what the whole one tells, to the last bit."""
+    whole = market(seed, n=100, floors=floors, hours=hours)
+    rng = np.random.default_rng(seed)
+    price, radius = rng.random(len(whole.limits)), 0.2 * rng.random(len(whole.limits))
+
+    def same(one: Any, other: Any) -> None:
+        assert len(one) == len(other)
+        assert np.array_equal(one.limits, other.limits)
+        if len(one):
+            for here, there in zip(
+                one.block(slice(0, len(one)))[1:3], other.block(slice(0, len(other)))[1:3], strict=True
+            ):
+                assert np.array_equal(here, there)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prices, "BLOCK", size)
+        whole._kept = None
+
+        def pieces() -> Any:
+            for k in range(0, 100, size):
+                yield whole.take(np.arange(k, min(k + size, 100)), whole.limits)
+
+        parts = Parts(whole.take(np.zeros(0, dtype=int), whole.limits), 100, pieces)
+        into = np.empty((2, 100), dtype=np.int16)
+        for one, other in zip(whole.see(price, into[0]), parts.see(price, into[1]), strict=True):
+            assert np.array_equal(one, other)
+        assert np.array_equal(*into)
+        screened, also = whole.screen(price, radius, into[0]), parts.screen(price, radius, into[1])
+        assert np.array_equal(*into)
+        for one, other in zip(screened[:3], also[:3], strict=True):
+            assert np.array_equal(one, other)
+        same(whole.opened(screened), parts.opened(also))
+        for one, other in zip(whole.samples(7, 30), parts.samples(7, 30), strict=True):
+            same(one, other)

@@ -355,6 +355,7 @@ PROOF = {
     "pmf": ["pmf_0", "pmf_1", "pmf_3"],
     "log_rate": ["log_rate"],
     "together": ["p_alive", "mean", "discounted", "endless"],
+    "averaged": [],
     "simulate": [],
     "ahead": [],
 }
@@ -396,16 +397,17 @@ OTHERS = {
     },
 }
 RECORDS = {
-    "contracts": {"Contractual", "Residual", "longest"}, "gammagamma": {"Params", "shares"},
+    "contracts": {"Contractual", "Residual", "longest"}, "gammagamma": {"Params", "prepared", "shares"},
     "credibility": {"Params", "Days"}, "paretonbd_dynamic": {"NAMES", "Stretch"},
 }  # fmt: skip
-# ``shares`` has a grid of its own in test_gammagamma_shares.py, Pareto/GGG in test_paretoggg.py; the clocks and what
-# watches for changes answer to timing and worlds, in their tests; the others are tools that no question is put to, with
-# tests of their own or inside the kernels that use them.
+# ``shares`` has a grid of its own in test_gammagamma_shares.py, and ``prepared`` is held to ``total`` beside it,
+# Pareto/GGG in test_paretoggg.py; the clocks and what watches for changes answer to timing and worlds, in their tests;
+# the others are tools that no question is put to, with tests of their own or inside the kernels that use them.
 ELSEWHERE = {
-    "paretoggg", "gammagaps", "logt", "cadence", "changes", "competing", "scan", "ensemble", "halfline", "means",
-    "needs", "newton", "nodes", "offpolicy", "periods", "points", "pooling", "prices", "programme", "psis", "purchases",
-    "qini", "quadrature", "renewal", "ridges", "rounding", "uplift", "weeks", "wholedays",
+    "paretoggg", "gammagaps", "gammaquantiles", "logt", "logt_total", "cadence", "changes", "competing", "scan",
+    "ensemble", "halfline", "means", "needs", "newton", "nodes", "offpolicy", "periods", "points", "pooling", "prices",
+    "programme", "psis", "purchases", "qini", "quadrature", "renewal", "ridges", "rounding", "student", "uplift",
+    "weeks", "wholedays",
 }  # fmt: skip
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {

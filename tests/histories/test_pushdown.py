@@ -152,7 +152,7 @@ def test_whatever_is_missing_or_absurd_is_set_aside_by_reason_in_every_engine(en
         schema={"who": pl.String, "at": pl.Datetime("us"), "sum": pl.Float64},
     )
     scan = scan_transactions(ENGINES[engine](frame.to_arrow()), **COLUMNS)
-    quality = scan.quality()
+    quality = scan.quality
     assert quality.rows_in == len(rows)
     base = summarize_scan(scan, as_of=AS_OF).collect()
     if not quality.rows_kept:

@@ -168,6 +168,32 @@ def test_where_a_sample_sets_the_prices_the_gap_is_as_small(what):
     assert got.method == "prices"
 
 
+@pytest.mark.parametrize("few", [3, 40, 3_000])
+def test_a_few_among_very_many_for_whom_something_gains_are_found(few):
+    rng = np.random.default_rng(few)
+    gains = -rng.random((200_000, 2))
+    who = np.sort(rng.choice(200_000, few, replace=False))
+    gains[who] = rng.lognormal(2, 1, (few, 2))
+    costs = np.ones((200_000, 2))
+    got = allocate(gains, costs, money=few // 3, exact=False)
+    alone = allocate(gains[who], costs[who], money=few // 3, exact=False)
+    assert got.contacts == few // 3
+    assert got.objective == pytest.approx(alone.objective, rel=1e-9)
+    assert got.gap < 1e-4
+
+
+def test_very_heavy_tails_of_gains_and_costs(monkeypatch):
+    """Prices of a sample are far off here, and those who were fixed by them are let go again."""
+    from retention._kernels import rounding
+
+    rng = np.random.default_rng(38)
+    gains, costs = rng.lognormal(1, 3, (80_000, 2)), rng.lognormal(0, 3, (80_000, 2))
+    money = 0.003 * float(costs[:, 0].sum())
+    assert allocate(gains, costs, money=money).gap < 1e-5
+    monkeypatch.setattr(rounding, "WIDER", (0.0,))  # wrong on purpose: the first box is the last
+    assert allocate(gains, costs, money=money).gap > 0.1
+
+
 def test_prices_found_elsewhere_prove_no_smaller_bound_than_the_truth():
     """The bound is computed from the definition at the printed prices, pair by pair, and is not below the best."""
     gains, costs, given = shop(3_000)
@@ -435,7 +461,7 @@ def test_the_checker_catches_a_rounding_that_is_wrong_on_purpose(monkeypatch):
     assert broken(allocate(gains, costs, **given).choice, gains, costs, **given) == []
     monkeypatch.setattr(rounding, "whole", lambda market, counts, *_: np.ceil(counts - 1e-7))
     monkeypatch.setattr(rounding, "settle", _without_retry(rounding.settle))
-    monkeypatch.setattr(module.Demand, "dropped_to_fit", lambda self, choice: choice)
+    monkeypatch.setattr(module.Demand, "dropped_to_fit", lambda self, choice: (choice, self.account(choice)))
     assert broken(allocate(gains, costs, **given).choice, gains, costs, **given) != []
 
 

@@ -1,6 +1,7 @@
 """Any clock that says who comes when gives an outlook, and one that says nonsense gives an error."""
 
 import datetime as dt
+import sys
 
 import attrs
 import numpy as np
@@ -206,8 +207,9 @@ def test_a_clock_is_a_name_a_recipe_or_a_fitted_clock():
         assert same.provenance == plain.provenance
 
 
-def test_a_strangers_clock_with_gaps_of_its_own_has_a_cycle():
-    """All that a cycle needs is asked of the clock; whose it is does not matter."""
+@pytest.mark.parametrize("customers", [400, 3000])
+def test_a_strangers_clock_with_gaps_of_its_own_has_a_cycle(customers):
+    """All that a cycle needs is asked of the clock; whose it is does not matter, nor how many are asked about."""
 
     class Theirs(Hidden):
         def __getattr__(self, name):
@@ -217,10 +219,20 @@ def test_a_strangers_clock_with_gaps_of_its_own_has_a_cycle():
 
     base = dated(sample_histories())
     rhythm = Rhythm.fit(base)
+    base = base[np.resize(np.arange(len(base)), customers)]
     theirs = anticipate(base, clock=Theirs(rhythm, name="theirs"))
     assert theirs.equals(anticipate(base, clock=rhythm))
     assert set(theirs.stage.tolist()) > {NO_CYCLE}
     assert theirs.provenance.model == "theirs"
+
+
+@pytest.mark.parametrize("clock", [FITTED, Rhythm(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.3, a=0.5, b=4.0,
+                                                  typical_gap_days=20.0)])  # fmt: skip
+def test_an_outlook_made_part_by_part_is_the_one_made_at_once(clock, monkeypatch):
+    base = dated(sample_histories())
+    whole = anticipate(base, clock=clock)
+    monkeypatch.setattr(sys.modules["retention.timing.anticipate"], "_BLOCK", 7)  # its package has the verb there
+    assert anticipate(base, clock=clock).equals(whole)
 
 
 def test_what_is_no_clock_is_told():

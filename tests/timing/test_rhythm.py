@@ -12,7 +12,7 @@ from retention._kernels.logt import log_likelihood, student_quantile
 from retention.errors import ConfigError
 from retention.histories import Histories
 from retention.timing import Rhythm
-from retention.timing.rhythm import _statistics
+from retention.timing.rhythm import statistics
 
 CLOCK = Rhythm(m0=3.0, kappa0=1.5, nu0=5.0, s0_squared=0.6, a=0.5, b=4.0, typical_gap_days=20.0)
 
@@ -173,4 +173,4 @@ def test_a_large_base_gives_the_clock_of_its_first_customers():
     assert np.log(large.s0_squared / small.s0_squared) == pytest.approx(0.0, abs=0.15)
     theirs = Rhythm(**{**{f: getattr(small, f) for f in ("m0", "kappa0", "nu0", "s0_squared", "a", "b")},
                        "typical_gap_days": 20.0})  # fmt: skip
-    assert large.log_likelihood > log_likelihood(theirs._prior(), *_statistics(base)).sum()
+    assert large.log_likelihood > log_likelihood(theirs._prior(), *statistics(base)).sum()

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 import retention
 from retention.errors import ConfigError
@@ -235,6 +236,30 @@ def test_spread_and_chance_of_a_purchase_are_those_of_what_she_brings():
         assert worth.value[i] == pytest.approx(really.mean(), abs=4 * really.std() / np.sqrt(n))
         assert worth.value_sd[i] == pytest.approx(really.std(), rel=0.04)
         assert worth.p_purchase[i] == pytest.approx(np.mean(ahead.counts > 0), abs=0.01)
+
+
+def test_who_has_shown_no_margin_is_valued_once_for_all_like_her_and_counts_as_often_as_there_are():
+    """A margin model that is not known to see them alike is asked about each: the same bounds, hers and of the total.
+
+    The stranger differs in nothing but its class; counted once, those who came once would be missing from the variance.
+    """
+
+    class Stranger:
+        def __init__(self, margin):
+            self.margin = margin
+
+        def __getattr__(self, name):
+            return getattr(self.margin, name)
+
+    base = sample_histories()
+    base = base[np.resize(np.r_[np.flatnonzero(base.frequency == 0)[:9], 0:40], 300)]
+    asked = {"horizon_days": 365.0, "discount_rate": 0.1}
+    ours = MODEL.value(base, **asked)
+    theirs = evolve(MODEL, margin=Stranger(MODEL.margin)).value(base, **asked)
+    assert (base.frequency == 0).sum() > 50
+    for name in ("value", "value_low", "value_high", "value_sd", "p_purchase"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-13)
+    assert ours.total_bounds == pytest.approx(theirs.total_bounds, rel=1e-12)
 
 
 def test_a_part_of_a_valuation_has_no_bounds_of_the_total():

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln, gammaln, polygamma, psi, zeta
 
-from retention._kernels.bgnbd_ahead import ENDLESS, alike, pairs_of, purchases_ahead, shrunk
+from retention._kernels.bgnbd_ahead import ENDLESS, Pairs, alike, pairs_of, purchases_ahead, shrunk
 from retention._kernels.purchases import Ahead, Cells, Derivatives, Forecast, Kernel, Params, Ready, Rows, Total, levels
 from retention._kernels.quadrature import beta_rule
 
@@ -335,6 +335,7 @@ def forecast(
     second: bool = False,
     rough: bool = False,
     m: int = 0,
+    pairs: Pairs | None = None,
 ) -> Forecast:
     r"""Purchases in ``(T, T + horizon]``, discounted continuously at ``delta`` per time unit.
 
@@ -344,14 +345,36 @@ def forecast(
     pairs = 2 k (k+1) c^2 \int_0^1 s e^{-z} \frac{1 - e^{-z}}{z} E_p[(1-p) (1 + p c s)^{-(k+2)}] ds,  z = delta h s
 
     and ``squares`` is the mean at twice the rate. A customer gets the same digits alone and among a million, as long as
-    the horizon is the same. Relative error below 1e-10, ``rough`` 1e-5.
+    the horizon is the same. Relative error below 1e-10, ``rough`` 1e-5. ``pairs`` are those of the rows, if known.
     """
     alive = p_alive(params, rows, m)
     if horizon <= 0 or len(alive) == 0:
         return Forecast(*np.zeros((4, len(alive))))
-    mean, squares, pairs = purchases_ahead(params, rows, horizon, delta, second, rough, m, pairs_of(params, rows))
-    log_none = -(params[0] + rows.x) * np.log1p(horizon / (params[1] + rows.T))
-    return Forecast(alive * mean, alive * squares, alive * pairs, np.asarray(-alive * np.expm1(log_none)))
+    pairs = pairs_of(params, rows) if pairs is None else pairs
+    mean, squares, both = purchases_ahead(params, rows, horizon, delta, second, rough, m, pairs)
+    r, alpha = params[0], params[1]
+    if pairs is None:
+        some = -np.expm1(-(r + rows.x) * np.log1p(horizon / (alpha + rows.T)))
+    else:
+        some = -np.expm1(-(r + pairs.xs)[:, None] * np.log1p(horizon / (alpha + pairs.ages))).ravel()[pairs.entry]
+    for answer in (mean, squares, both, some):
+        answer *= alive
+    return Forecast(mean, squares, both, some)
+
+
+def averaged(
+    points: Floats, cells: Cells, horizon: float, delta: float, weight: Floats, m: int = 0
+) -> tuple[Forecast, Floats]:
+    """Rough forecasts by cell, averaged over points of the parameters; and at each the sum of ``weight * mean``."""
+    pairs = pairs_of(points[0], cells.rows, cells.grid)
+    sums, totals = [np.zeros(len(cells.weight)) for _ in Forecast._fields], np.zeros(len(points))
+    for i, params in enumerate(points):
+        ahead = forecast(params, cells.rows, horizon, delta, second=True, rough=True, m=m, pairs=pairs)
+        totals[i] = np.einsum("n,n->", ahead.mean, weight)
+        for sum_, values in zip(sums, ahead, strict=True):
+            values /= len(points)
+            sum_ += values
+    return Forecast(*sums), totals
 
 
 def together(
@@ -483,6 +506,7 @@ def _kernel(m: int) -> Kernel:
             simulate,
             ahead,
             together,
+            averaged,
             prepared,
         )
     }

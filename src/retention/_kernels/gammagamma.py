@@ -19,16 +19,22 @@ its own, which has no closed form. It is exact for two days, beta(1/2, p), and f
 degrees of freedom; worst for three days with p far below 1 (at p = 0.3 it finds 0.27).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, polygamma, psi
+from scipy.special import betaln, gammaln, polygamma, psi
 
-__all__ = ["Params", "log_likelihoods", "shares", "total"]
+from retention._kernels.purchases import levels
+
+__all__ = ["Params", "log_likelihoods", "prepared", "shares", "total"]
 
 Floats = NDArray[np.float64]
+Total = tuple[float, Floats, Floats]
 
+_BLOCK = 8192  # customers at a time: their temporaries stay in cache
+_PLAIN = 1e4  # p x + q up to which the textbook form loses no digit that a fit would miss
 _LARGE = 12.0  # from here on, eight terms of the asymptotic series are exact to the last digit
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
@@ -86,6 +92,71 @@ def total(
     full[3, :3] = full[:3, 3] = np.einsum("n,n,in->i", w, d, by_v)
     full[3, 3] = np.einsum("n,n,n->", w, d**2, by_v[2])
     return value, np.append(g, np.einsum("n,n,n->", w, d, excess)), full
+
+
+def prepared(x: Floats, z: Floats, d: Floats | None, weight: Floats) -> Callable[[Params], Total]:
+    """``total`` of the same customers at one point after another: several times as fast, for a climb.
+
+    What depends on x alone is worked out once per distinct x, and the rest goes through the customers once, in the
+    textbook form: ln B and its like lose digits in proportion to p x + q. Where those would be missed (1e4, which is
+    1e-12 of a customer's log-likelihood) the answer is that of ``total``.
+    """
+    xs, group = levels(x) if len(x) else (x, np.zeros(0, dtype=np.intp))
+    many = np.bincount(group, weight, len(xs))
+    logs = np.log(x) + np.log(z)
+    log_z = float(np.einsum("n,n->", weight, logs) - many @ np.log(xs)) if len(x) else 0.0
+    del group
+
+    def at(params: Params) -> Total:
+        p, q, v, slope = params
+        if not len(x) or p * xs[-1] + q > _PLAIN:
+            return total(params, x, z, d, weight)
+        sums, by_slope = np.zeros(6), np.zeros(5)
+        for start in range(0, len(x), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            w, bought = weight[block], x[block]
+            odds = logs[block] - np.log(v)
+            if d is not None:
+                odds -= slope * d[block]
+            small = np.exp(-np.abs(odds))
+            larger = 1 / (1 + small)
+            small *= larger  # the smaller of s and 1 - s
+            up = odds > 0
+            s, rest = np.where(up, larger, small), np.where(up, small, larger)
+            log_s = np.minimum(odds, 0.0) + np.log(larger)
+            both = s * rest
+            bought = bought * w
+            rows = np.stack([log_s, odds, s, rest, both])
+            on_w, on_x = rows @ w, rows @ bought
+            # a log s, log (1 - s), q s, a (1 - s), (a + q) s (1 - s)
+            sums += [on_x[0], on_w[0] - on_w[1], on_w[2], on_x[3], on_x[4], on_w[4]]
+            if d is not None:
+                far = d[block]
+                by_slope += [*(rows[2:] @ (w * far))[[0, 2]], *(rows[3:] @ (bought * far)), 0.0]
+                by_slope[4] += (p * bought + q * w) @ (far * far * both)
+        x_log_s, log_rest, s_, x_rest, x_both, both_ = sums.tolist()
+
+        a, n, N = p * xs, p * xs + q, float(many.sum())
+        value = p * x_log_s + q * log_rest - float(many @ betaln(a, q)) - log_z
+        psi_n, bend_n = psi(n), polygamma(1, n)
+        on_p, on_q = many @ (a * (psi_n - psi(a))), q * float(many @ (psi_n - psi(q)))
+        bend = p * x_both + q * both_
+        g = np.array([p * x_log_s + on_p, q * log_rest + on_q, q * s_ - p * x_rest])
+        H = np.empty((3, 3))
+        H[0, 0] = g[0] + many @ (a**2 * (bend_n - polygamma(1, a)))
+        H[1, 1] = g[1] + q**2 * float(many @ bend_n - N * polygamma(1, q))
+        H[0, 1] = H[1, 0] = q * float(many @ (a * bend_n))
+        H[2] = H[:, 2] = [-p * x_rest, q * s_, -bend]
+        if d is None:
+            return value, g, H
+        far_s, far_both, x_far_rest, x_far_both, far2 = by_slope.tolist()
+        full = np.empty((4, 4))
+        full[:3, :3] = H
+        full[3, :3] = full[:3, 3] = [-p * x_far_rest, q * far_s, -(p * x_far_both + q * far_both)]
+        full[3, 3] = -far2
+        return value, np.append(g, q * far_s - p * x_far_rest), full
+
+    return at
 
 
 def shares(p: float, n: Floats, u: Floats, weight: Floats | None = None) -> tuple[float, float, float]:

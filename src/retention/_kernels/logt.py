@@ -23,15 +23,19 @@ beta-geometric models with a chance to leave after every purchase, the first inc
 Filiztekin 2007). Digits are lost in Q - Y^2/x when all gaps are equal; it is floored at zero.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, chdtrc, chdtri, gammaln, stdtr, stdtrit
 
+from retention._kernels.student import Quantiles, alike
+
 __all__ = [
     "Posterior",
     "Prior",
+    "coming",
     "density",
     "exceeded",
     "log_likelihood",
@@ -42,6 +46,7 @@ __all__ = [
     "survival",
     "variance_below",
     "variance_quantile",
+    "with_pauses",
 ]
 
 Floats = NDArray[np.float64]
@@ -104,19 +109,38 @@ def student_quantile(degrees: Floats, probability: Floats | float) -> Floats:
 
 def _once(quantile: Any, degrees: Floats, probability: Floats | float) -> Floats:
     # Degrees are the prior's plus a number of gaps: of a million customers some hundreds are different.
-    if np.ndim(probability) or degrees.size < 1000:
+    shared = None if np.ndim(probability) else alike(degrees)
+    if shared is None:
         return np.asarray(quantile(degrees, probability))
-    least = degrees.min()
-    gaps = np.rint(degrees - least).astype(np.int64)
-    many = int(gaps.max()) + 1
-    if many > degrees.size or not np.array_equal(least + gaps, degrees):
-        return np.asarray(quantile(degrees, probability))
-    return np.asarray(quantile(least + np.arange(many), probability)[gaps])
+    values, at = shared
+    return np.asarray(quantile(values, probability)[at])
+
+
+def coming(post: Posterior, silence: Floats, shares: Sequence[float]) -> list[Floats]:
+    """For each share the gap by which that share of those has come who stay away for as long as she does, if they
+    come; ``silence`` is ``survival`` of hers. No more than e^50 days.
+
+    The quantiles are those of ``exceeded``, within 1e-12, and come several times as fast.
+    """
+    reach = Quantiles(post.degrees)
+    with np.errstate(divide="ignore"):
+        logs = np.log(silence)
+    found = []
+    for share in shares:
+        days = reach.at(logs + np.log1p(-share))
+        days *= -post.scale
+        days += post.location
+        found.append(np.exp(np.minimum(days, 50.0, out=days), out=days))
+    return found
 
 
 def open_survival(prior: Prior, post: Posterior, idle: Floats) -> Floats:
     """S*(h): the chance that the gap that is open now lasts beyond the silence, pauses included."""
-    usual = survival(post, idle)
+    return with_pauses(prior, post, idle, survival(post, idle))
+
+
+def with_pauses(prior: Prior, post: Posterior, idle: Floats, usual: Floats) -> Floats:
+    """``open_survival`` of who is known to have this ``survival`` of the silence."""
     if prior.pause == 0:
         return usual
     return np.asarray((1.0 - prior.pause) * usual + prior.pause * survival(post, idle / prior.stretch))

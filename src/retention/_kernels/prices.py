@@ -16,10 +16,13 @@ channel), a ceiling on the contacts of a segment, and a floor on them (as minus 
 
 Everything is computed in float64, a block of rows at a time, whatever the arrays are made of. A best value is wrong by
 a few roundings of the largest gain, so the sum over n rows by at most ``n`` times that (:meth:`Market.slack`).
+
+Where the rows come from does not matter: :class:`Market` holds them all, :class:`Parts` asks for them anew, a block at
+a time, whenever it goes through them. The blocks are the same, and so is every figure, to the last bit.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp, minimize
 from scipy.sparse import csr_array
 
-__all__ = ["BLOCK", "Cuts", "Found", "Market", "Screened", "Seen", "sample_rows", "search"]
+__all__ = ["BLOCK", "Cuts", "Found", "Market", "Parts", "Screened", "Seen", "sample_rows", "search"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -36,6 +39,7 @@ BLOCK = 1 << 15
 GOLDEN = (math.sqrt(5) - 1) / 2
 MANY = 8  # prices, beyond which cutting planes need help (those of segments have cuts of their own)
 KEPT = 1 << 19  # a market of no more pairs is kept in the form in which it is computed with
+LEAST = 5e-324  # the smallest float above 0
 FORBIDDEN = 1e300  # what a pair that must not be is short of: finite, since inf * 0 is no number
 
 
@@ -59,11 +63,12 @@ class Seen(NamedTuple):
 
 
 class Screened(NamedTuple):
-    """The rows that are still open in a box of prices, and what all others bring and use."""
+    """The rows that are still open in a box of prices, and what all others bring and use; and who the open ones are."""
 
     rows: Ints
     profit: float
     used: Floats
+    open: Any = None
 
 
 class Priced(Protocol):
@@ -160,6 +165,15 @@ class Market:
             single=self.single,
             weight=some(self.weight) if weight is None else weight,
         )
+
+    def samples(self, *sizes: int) -> list["Market"]:
+        """So many customers each, evenly from all, under limits in proportion."""
+        n = len(self)
+        return [self.take(sample_rows(n, m), self.limits * (m / n)) for m in sizes]
+
+    def opened(self, screened: Screened) -> "Market":
+        """The customers who are still open, under what the others leave."""
+        return self.take(screened.rows, self.limits - screened.used)
 
     def under(self, limits: Floats) -> "Market":
         """The same customers under other limits; what was computed for them is shared."""
@@ -331,7 +345,7 @@ class Market:
         wide = np.empty((self.actions, BLOCK))
         for block in self.blocks():
             n = block.profit.shape[1]
-            at, is_open = self._screened(block, price, reach, wide[:, :n])
+            at, is_open = self.screened(block, price, reach, wide[:, :n])
             profit, use = self.tally(block, at)
             total += float(profit.sum())
             used += use.sum(axis=0)
@@ -340,13 +354,15 @@ class Market:
             rows.append(block.first + np.flatnonzero(is_open))
         return Screened(np.concatenate(rows) if rows else np.zeros(0, dtype=np.intp), total, used)
 
-    def _screened(self, block: Block, price: Floats, reach: Floats, high: Floats) -> tuple[NDArray[np.int16], Any]:
+    def screened(self, block: Block, price: Floats, reach: Floats, high: Floats) -> tuple[NDArray[np.int16], Any]:
+        """The best action of each row in the box (-1: none, or more than one may be), and which rows are open."""
         pairs, actions, segment = self.split(price)
         # The centre's net and how far it moves inside the box, either way. A floor's price enters with its sign, its
         # reach without, so the box is split as if floors were ceilings.
         widths = self.split(self.apart(reach))
         n = block.profit.shape[1]
-        floor, low, scratch = np.zeros(n), np.empty(n), np.empty(n)
+        # Nothing at all is better than what brings nothing more than it, so an action must bring a little.
+        floor, low, scratch = np.full(n, LEAST), np.empty(n), np.empty(n)
         base = None if segment is None or widths[2] is None else (segment[block.segment], widths[2][block.segment])
         for a in range(self.actions):
             top = high[a]
@@ -359,7 +375,7 @@ class Market:
                 top -= base[0] - base[1]
                 low -= base[0] + base[1]
             np.maximum(floor, low, out=floor)
-        able = (floor <= 0).astype(np.int16)
+        able = (floor <= LEAST).astype(np.int16)
         at = np.full(n, -1, dtype=np.int16)
         alive, number = np.empty(n, dtype=bool), np.empty(n, dtype=np.int16)
         for a in range(self.actions):
@@ -387,6 +403,79 @@ class Market:
         heads = len(self) if self.weight is None else float(self.weight.sum())
         steps = 8 + len(self.limits)
         return float(np.finfo(np.float64).eps * steps * (heads * most + float(np.abs(price * self.limits).sum())))
+
+
+class Parts(Market):
+    """Customers who are not kept: ``pieces`` goes through them, :data:`BLOCK` at a time, as often as it is asked.
+
+    Each piece is a market of its own, with the limits and tables of ``like``, which has no rows.
+    """
+
+    def __init__(self, like: Market, rows: int, pieces: Callable[[], Iterator[Market]]) -> None:
+        self.__dict__.update(like.__dict__)
+        self._rows, self._pieces = rows, pieces
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def pieces(self) -> Iterator[tuple[int, Market]]:
+        """Each piece and how many rows are before it."""
+        first = 0
+        for piece in self._pieces():
+            yield first, piece
+            first += len(piece)
+
+    def blocks(self) -> Iterator[Block]:
+        desk = [np.empty((self.actions, BLOCK)) for _ in range(2 + (self.hours is not None))]
+        for first, piece in self.pieces():
+            yield piece.block(slice(0, len(piece)), desk)._replace(first=first)
+
+    def take(self, rows: Any, limits: Floats, weight: Any = None) -> Market:
+        """Some of the customers, in order, kept in memory."""
+        return self._taken([(rows, limits)])[0]
+
+    def samples(self, *sizes: int) -> list[Market]:
+        n = self._rows
+        return self._taken([(sample_rows(n, m), self.limits * (m / n)) for m in sizes])
+
+    def _taken(self, asked: Sequence[tuple[Any, Floats]]) -> list[Market]:
+        kept: list[list[Market]] = [[] for _ in asked]
+        for first, piece in self.pieces():
+            for some, (rows, _) in zip(kept, asked, strict=True):
+                start, end = np.searchsorted(rows, [first, first + len(piece)])
+                if start < end:
+                    some.append(piece.take(rows[start:end] - first, self.limits))
+        return [self._joined(some, limits) for some, (_, limits) in zip(kept, asked, strict=True)]
+
+    def screen(self, price: Floats, radius: Floats, into: NDArray[np.int16] | None) -> Screened:
+        rows: list[Ints] = []
+        kept: list[Market] = []
+        total, used = 0.0, np.zeros(len(self.limits))
+        for first, piece in self.pieces():
+            one = piece.screen(price, radius, None if into is None else into[first : first + len(piece)])
+            total += one.profit
+            used += one.used
+            if len(one.rows):
+                rows.append(first + one.rows)
+                kept.append(piece.take(one.rows, self.limits))
+        return Screened(np.concatenate(rows) if rows else np.zeros(0, dtype=np.intp), total, used, kept)
+
+    def opened(self, screened: Screened) -> Market:
+        return self._joined(screened.open, self.limits - screened.used)
+
+    def _joined(self, parts: list[Market], limits: Floats) -> Market:
+        def all_of(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if not values or values[0] is None else np.concatenate(values)
+
+        if not parts:
+            return Market.take(self, np.zeros(0, dtype=np.intp), limits)
+        out = parts[0].take(np.zeros(0, dtype=np.intp), limits)
+        for name in ("gain", "cost", "hours", "allowed", "closed_hours", "segment", "weight"):
+            setattr(out, name, all_of(name))
+        if out.spread is not None:
+            out.spread = (out.spread[0], np.concatenate([part.spread[1] for part in parts]))
+        return out
 
 
 def sample_rows(n: int, m: int) -> Ints:

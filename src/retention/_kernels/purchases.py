@@ -137,6 +137,8 @@ class Kernel:
     - ``simulate(params, T, rng) -> Rows``: customers as the model makes them, watched for T (n,).
     - ``ahead(params, rows, horizon, delta, rng) -> Ahead``: one draw of each customer's future.
     - ``together(params, cells, [(horizon, delta), ..]) -> (p_alive (n,), [mean (n,), ..])``, optional: see ``outlook``.
+    - ``averaged(points (S, d), cells, horizon, delta, weight) -> (Forecast, totals (S,))``, optional: the rough
+      forecast with second moments, averaged over points, and at each of them the sum of ``weight * mean``.
     - ``prepared(cells) -> Ready``, optional: see ``on``.
     """
 
@@ -156,6 +158,7 @@ class Kernel:
     uses_gaps: bool = False
     discrete: bool = False
     together: Callable[[Params, Cells, Sequence[tuple[float, float]]], tuple[Floats, list[Floats]]] | None = None
+    averaged: Callable[[Floats, Cells, float, float, Floats], tuple[Forecast, Floats]] | None = None
     prepared: Callable[[Cells], Ready] | None = None
 
     def on(self, cells: Cells) -> Ready:

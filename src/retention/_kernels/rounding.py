@@ -2,7 +2,8 @@
 
 1. :func:`narrow`: prices from a sample, corrected by what everybody uses at them (the sample then only has to tell how
    use *changes* with prices); whoever does the same in a whole box of prices around that is done. The rest is a market
-   of its own under what is left, and so on until it is small.
+   of its own under what is left, and so on until it is small. Where hardly anybody has something to gain, those who do
+   are the market, for a sample would miss them. If prices leave a box in the end, it was too small: once more, wider.
 2. Equal rows are merged into classes with a weight, so that a tie is a number to be divided and not a thousand choices.
 3. The classes nearest to a change of mind go into a linear programme, exactly; if they were too few to meet the bound
    (nearly equal rows by the ten thousand), everybody on whom the columns of the price search disagree is divided among
@@ -20,15 +21,17 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
-from retention._kernels.prices import FORBIDDEN, GOLDEN, Cuts, Floats, Ints, Market, sample_rows, search
+from retention._kernels.prices import FORBIDDEN, GOLDEN, Cuts, Floats, Ints, Market, Parts, search
 from retention._kernels.programme import forked, pairs_of, proved, stack, use_of_pairs, value_of
 
-__all__ = ["Assigned", "assign", "linear", "merged", "settle", "within"]
+__all__ = ["Assigned", "Decided", "assign", "linear", "merged", "settle", "within"]
 
 Choice = NDArray[np.int16]
 
 SMALL = 40_000  # rows whose prices are searched without a sample
 FIRST, SAMPLE = 8_192, 65_536
+WIDER = (10.0, 100.0, 0.0)  # times the usual box, where prices left it; 0: no more
+RARE = 0.02  # the share of a sample with something to gain, below which the sample is not asked for prices
 NEAR, FAR = 600, 6_000  # classes in the linear programme
 AT_ONCE = 3_000  # pairs of which the linear programme is solved without a search
 REMEMBERED = 2_000_000  # rows of which every column is kept
@@ -36,20 +39,72 @@ POOL = 400  # moves of which pairs are tried
 ROUNDS = 60
 
 
+class Decided(NamedTuple):
+    """Everybody's action, told when asked for a piece of the customers: by prices, and for a few by name.
+
+    Of those whom no price in the box ``price ± reach`` moves the action is worked out anew (without ``reach``: of all,
+    at the price; without a price nobody has one). The ``rows`` have their ``actions`` whatever the prices say.
+    """
+
+    price: Floats | None
+    reach: Floats | None
+    rows: Ints
+    actions: Choice
+
+    def of(self, first: int, piece: Market) -> Choice:
+        """The actions of a piece of the customers with ``first`` others before it."""
+        at = np.full(len(piece), -1, dtype=np.int16)
+        for block in piece.blocks():
+            here = slice(block.first, block.first + block.profit.shape[1])
+            if self.price is None:
+                break
+            if self.reach is None:
+                at[here] = piece.best(block, self.price)[0]
+            else:
+                at[here] = piece.screened(block, self.price, self.reach, np.empty_like(block.profit))[0]
+        start, end = np.searchsorted(self.rows, [first, first + len(piece)])
+        at[self.rows[start:end] - first] = self.actions[start:end]
+        return at
+
+    def without(self, rows: Ints) -> "Decided":
+        """The same, but nothing for these customers."""
+        both = np.concatenate([rows, self.rows])
+        actions = np.concatenate([np.full(len(rows), -1, dtype=np.int16), self.actions])
+        named, first = np.unique(both, return_index=True)
+        return self._replace(rows=named, actions=actions[first])
+
+
 class Narrowed(NamedTuple):
-    """The market that is still open, the rows it is made of, a price, the highest sensible ones, and ``D(0)``."""
+    """The market that is still open, a price, the highest sensible ones, and ``D(0)``; and how the rest is decided.
+
+    ``choice`` has the actions of all customers, or (of a market in parts) of those who were open after the first box;
+    these are ``named``. ``rows`` says who of ``choice`` are in the market. All others bring ``profit``, as long as
+    prices stay in the ``boxes``.
+    """
 
     market: Market
-    rows: NDArray[np.signedinteger]
     price: Floats
     high: Floats
     size: float
+    choice: Choice
+    rows: NDArray[np.signedinteger]
+    named: Ints | None
+    profit: float
+    boxes: list[tuple[Floats, Floats]]
+
+    def bound(self, price: Floats) -> float | None:
+        """``D(price)`` of all, for which only those in the market need be asked; None out of the boxes."""
+        inside = all((np.abs(price - centre) <= reach).all() for centre, reach in self.boxes)
+        return self.profit + self.market.bound(price, self.market.see(price)) if inside else None
 
 
 class Assigned(NamedTuple):
-    """Everybody's action, prices, a bound of the best (before :meth:`Market.slack`), and if whole numbers made it."""
+    """Everybody's action, prices, a bound of the best (before :meth:`Market.slack`), and if whole numbers made it.
 
-    choice: Choice
+    The actions of a market in parts are :class:`Decided` and not an array.
+    """
+
+    choice: Any
     price: Floats
     bound: float
     proved: bool
@@ -61,38 +116,94 @@ def _highest(market: Market, size: float, dearest: float) -> Floats:
     return np.where(sensible, 4.0 * size / np.where(sensible, market.limits, 1.0), dearest)
 
 
-def narrow(market: Market, choice: Choice, *, dearest: float, spread: float) -> Narrowed:
-    """Fix whom no reasonable price would move; their actions are written to ``choice``."""
-    zero, whole = np.zeros(len(market.limits)), np.arange(len(market), dtype=np.int32)
-    n = len(market)
-    first = market.take(sample_rows(n, FIRST), market.limits * (FIRST / n)) if n > SMALL else market
-    share = len(first) / max(n, 1)
-    size = max(first.bound(zero, first.see(zero)) / share, spread) if n else 0.0
-    high = _highest(market, size, dearest)
-    if n <= SMALL or size <= 0.0:
-        return Narrowed(market, whole, zero, high, size)
-    price = search(first, zero, high, zero, close=1e-4 * size * share, cuts=Cuts()).price
-    rows = whole
-    while len(market) > SMALL:
-        n = len(market)
-        m = min(SAMPLE, n)
-        some = market.take(sample_rows(n, m), market.limits * (m / n))
-        cuts, close = Cuts(), 1e-6 * size * m / n
-        guess = search(some, zero, high, price, close=close, cuts=cuts).price
-        here = some.see(guess).used.sum(axis=0) * (n / m)
-        everybody = market.see(guess).used.sum(axis=0)
-        corrected = some.under((market.limits - everybody + here) * (m / n))
-        price = search(corrected, zero, high, guess, close=close, cuts=cuts).price
-        scale = np.minimum(size / np.maximum(np.abs(market.limits), 1e-300), high)
-        radius = 1.5 * np.abs(price - guess) + 3e-3 * price + 1e-5 * scale
-        at = np.empty(n, dtype=np.int16)
+class _Open:
+    """The customers who are still open, how those are decided who are not, and what these bring."""
+
+    def __init__(self, market: Market) -> None:
+        self.market, self.profit = market, 0.0
+        self.boxes: list[tuple[Floats, Floats]] = []
+        self.named: Ints | None = None
+        n = 0 if isinstance(market, Parts) else len(market)
+        self.choice, self.rows = np.full(n, -1, dtype=np.int16), np.arange(n, dtype=np.int32)
+
+    def screen(self, price: Floats, radius: Floats, most: float) -> bool:
+        """Fix whom no price in a box would move, unless more than a share of ``most`` would be left."""
+        market = self.market
+        at = None if isinstance(market, Parts) else np.empty(len(market), dtype=np.int16)
         screened = market.screen(price, radius, at)
-        if len(screened.rows) > 0.7 * n:
+        if len(screened.rows) > most * len(market):
+            return False
+        if at is None:
+            self._name(screened.rows)
+        else:
+            self.choice[self.rows] = at
+            self.rows = self.rows[screened.rows]
+        self.market = market.opened(screened)
+        self.profit += screened.profit
+        self.boxes.append((price, radius))
+        return True
+
+    def keep(self, *, nobody: bool = False) -> None:
+        """Customers who are read anew until now are kept from here on; or nobody is open."""
+        if nobody or isinstance(self.market, Parts):
+            rows = np.arange(0 if nobody else len(self.market))
+            if isinstance(self.market, Parts):
+                self._name(rows)
+            self.rows = self.rows[rows]
+            self.market = self.market.take(rows, self.market.limits)
+
+    def _name(self, rows: Ints) -> None:
+        self.named = rows
+        self.choice, self.rows = np.full(len(rows), -1, dtype=np.int16), np.arange(len(rows), dtype=np.int32)
+
+
+def narrow(
+    market: Market, *, dearest: float, spread: float, before: Narrowed | None = None, wider: float = 1.0
+) -> Narrowed:
+    """Fix whom no reasonable price would move; or fewer, if the prices had left the boxes ``before``."""
+    price, left = np.zeros(len(market.limits)), _Open(market)
+    if before is not None:
+        price, radius = before.boxes[0]
+        if not left.screen(price, np.minimum(wider * radius, np.maximum(before.high, radius)), 0.7):
+            return before
+        return _narrowed(left, price, before.high, before.size, [], wider)
+    n = len(market)
+    first, *ready = market.samples(FIRST, min(SAMPLE, n)) if n > SMALL else [market]
+    at = np.empty(len(first), dtype=np.int16)
+    share = len(first) / max(n, 1)
+    size = max(first.bound(price, first.see(price, at)) / share, spread) if n else 0.0
+    high = _highest(market, size, dearest)
+    if n > SMALL and np.count_nonzero(at >= 0) < RARE * len(first):
+        # A sample may know nothing of the few for whom something would gain: these first, by themselves.
+        size = max(market.bound(price, market.see(price)), spread)
+        high = _highest(market, size, dearest)
+        if size > 0.0 and left.screen(0.5 * high, 0.5 * high, 0.7) and len(left.market) > SMALL:
+            first, *ready = left.market.samples(min(FIRST, len(left.market)))
+            share = len(first) / len(left.market)
+    if len(left.market) > SMALL and size > 0.0:
+        price = search(first, price, high, price, close=1e-4 * size * share, cuts=Cuts()).price
+    if n > SMALL and size <= 0.0:
+        left.keep(nobody=True)
+    return _narrowed(left, price, high, size, ready, wider)
+
+
+def _narrowed(left: _Open, price: Floats, high: Floats, size: float, ready: list[Market], wider: float) -> Narrowed:
+    """The same from a price on, box by box; ``ready`` may have the first sample."""
+    while len(left.market) > SMALL:
+        n = len(left.market)
+        some = ready.pop() if ready else left.market.samples(min(SAMPLE, n))[0]
+        part = len(some) / n
+        cuts, close = Cuts(), 1e-6 * size * part
+        guess = search(some, np.zeros(len(price)), high, price, close=close, cuts=cuts).price
+        here = some.see(guess).used.sum(axis=0) / part
+        everybody = left.market.see(guess).used.sum(axis=0)
+        corrected = some.under((left.market.limits - everybody + here) * part)
+        price = search(corrected, np.zeros(len(price)), high, guess, close=close, cuts=cuts).price
+        scale = np.minimum(size / np.maximum(np.abs(left.market.limits), 1e-300), high)
+        if not left.screen(price, wider * (1.5 * np.abs(price - guess) + 3e-3 * price + 1e-5 * scale), 0.7):
             break
-        choice[rows] = at
-        rows = rows[screened.rows]
-        market = market.take(screened.rows, market.limits - screened.used)
-    return Narrowed(market, rows, price, high, size)
+    left.keep()
+    return Narrowed(left.market, price, high, size, left.choice, left.rows, left.named, left.profit, left.boxes)
 
 
 def merged(market: Market) -> tuple[Market, Ints]:
@@ -148,7 +259,8 @@ def nearness(market: Market, price: Floats, unit: Floats) -> Floats:
         moved += contact * (some != (b >= 0))
         other = at != b
         possible = other & (behind < FORBIDDEN / 2) & ((moved > 0) | (behind <= 0))
-        np.divide(behind, moved, out=behind, where=moved > 0)
+        with np.errstate(over="ignore"):  # where no price reaches, it is infinitely far
+            np.divide(behind, moved, out=behind, where=moved > 0)
         step = np.where(possible, np.minimum(step, np.maximum(behind, 0.0)), step)
     return step
 
@@ -391,20 +503,35 @@ def assign(
     solver would wait for ever for threads that did not come along. Where there are floors, ``dearest`` is the highest
     price of one that is tried, and ``spread`` how much all of them may cost.
     """
-    choice = np.full(len(market), -1, dtype=np.int16)
     if not len(market.limits):
-        zero = np.zeros(0)
-        return Assigned(choice, zero, market.bound(zero, market.see(zero, choice)), True)
-    narrowed = narrow(market, choice, dearest=dearest, spread=spread)
-    classes, which = merged(narrowed.market)
+        zero, none = np.zeros(0), np.zeros(0, dtype=np.int16)
+        at = None if isinstance(market, Parts) else np.full(len(market), -1, dtype=np.int16)
+        bound = market.bound(zero, market.see(zero, at))
+        return Assigned(Decided(zero, None, np.zeros(0, dtype=np.intp), none) if at is None else at, zero, bound, True)
     prove = prove and not forked()
-    counts, price = settle(classes, narrowed.price, narrowed.high, narrowed.size, again=0 if prove else 3)
-    bound = market.bound(price, market.see(price))
+    narrowed = narrow(market, dearest=dearest, spread=spread)
+    for wider in WIDER:
+        classes, which = merged(narrowed.market)
+        counts, price = settle(classes, narrowed.price, narrowed.high, narrowed.size, again=0 if prove else 3)
+        found = narrowed._replace(market=classes).bound(price)
+        bound = market.bound(price, market.see(price)) if found is None else found
+        value = narrowed.profit + value_of(classes, counts)[0]
+        if found is not None or not wider or bound - value <= 1e-5 * abs(bound):
+            break
+        # Prices left a box, so some were fixed who should not have been.
+        last, narrowed = narrowed, narrow(market, dearest=dearest, spread=spread, before=narrowed, wider=wider)
+        if narrowed is last:
+            break
     done = False
     if prove and len(narrowed.market) == len(market):
         counts, bound = proved(classes, counts, price, bound, nodes=nodes)
         done = True
-    choice[narrowed.rows] = _shared_out(counts, which, narrowed.rows)
+    rows, named = narrowed.rows, narrowed.named
+    narrowed.choice[rows] = _shared_out(counts, which, rows if named is None else named[rows])
+    choice: Any = narrowed.choice
+    if named is not None:
+        centre, reach = narrowed.boxes[0] if narrowed.boxes else (None, None)
+        choice = Decided(centre, reach, named, narrowed.choice)
     return Assigned(choice, price, bound, done)
 
 

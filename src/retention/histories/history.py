@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
+from retention.domain.days import as_day
 from retention.errors import RetentionError
 from retention.frames.table import (
     DayColumn,
@@ -138,6 +139,34 @@ class Histories(Table):
                 )
             checked[name] = array
         return attrs.evolve(self, attributes=checked)
+
+    def advanced(self, *, to: str | dt.date) -> Self:
+        """The same base on a later evening, if nobody has bought or brought anything back: all are older.
+
+        Example:
+            >>> new_year = dt.date(2011, 1, 1)
+            >>> base = Histories.from_arrays(frequency=[2], recency_days=[213], age_days=[272], as_of=new_year)
+            >>> base.advanced(to="2011-01-04").age_days.tolist()
+            [275.0]
+        """
+        day = as_day(to, name="to")
+        if self.as_of is None or day < self.as_of:
+            raise RetentionError(
+                f"histories of {self.as_of} on {day}",
+                rule="histories grow older, from an as-of date that is known",
+                remedy="summarize the transactions up to the earlier day",
+            )
+        provenance = attrs.evolve(self.provenance, as_of=day.isoformat())
+        older = self.age_days + float((day - self.as_of).days)
+        return attrs.evolve(self, age_days=older, as_of=day, provenance=provenance)
+
+    def updated(self, newer: "Histories") -> "Histories":
+        """The same base with the rows of ``newer`` in place of those of the same customers, on the same evening.
+
+        How many customers of the log have no history (``left_out``) is not known of the result.
+        """
+        others = self.take(~np.isin(self.customer_id, newer.customer_id))
+        return attrs.evolve(others | newer, left_out={})
 
     @classmethod
     def of(cls, rows: Iterable[History], *, as_of: dt.date | None = None) -> Self:

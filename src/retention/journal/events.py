@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from retention.journal.store import Store
@@ -12,6 +13,7 @@ __all__ = ["Event", "event_of", "key_of", "day_of", "append", "on_file", "people
 
 Event = dict[str, Any]
 
+_ROWS = 20_000  # events appended at a time
 _BATCH = 500  # values in one statement; old SQLite takes 999
 _BLANK: dict[str, Any] = {
     "person": None,
@@ -27,18 +29,27 @@ _BLANK: dict[str, Any] = {
     "hours": None,
 }
 _COLUMNS = ("key", "kind", "at", "detail", *_BLANK)
+_DETAIL = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+_KEY = json.JSONEncoder(ensure_ascii=False).encode
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)})"
 
 
 def event_of(parts: Sequence[str | int | float], *, at: str, detail: dict[str, Any], **values: Any) -> Event:
     """An event of the kind that its key's first part names; ``reason`` is free text and kept apart."""
-    text = json.dumps(detail, sort_keys=True, ensure_ascii=False)
-    return {**_BLANK, "reason": "", **values, "key": key_of(*parts), "kind": parts[0], "at": at, "detail": text}
+    return {
+        **_BLANK,
+        "reason": "",
+        **values,
+        "key": _KEY(parts),
+        "kind": parts[0],
+        "at": at,
+        "detail": _DETAIL(detail),
+    }
 
 
 def key_of(*parts: str | int | float) -> str:
     """What makes an event the same event; JSON, so that no text can pretend to be two parts."""
-    return json.dumps(parts, ensure_ascii=False)
+    return _KEY(parts)
 
 
 def day_of(day: dt.date) -> str:
@@ -47,7 +58,17 @@ def day_of(day: dt.date) -> str:
 
 
 def append(store: Store, events: Iterable[Event]) -> int:
-    """Append the events whose keys are not on file, and what was said about them; how many they are."""
+    """Append the events whose keys are not on file, and what was said about them; how many they are.
+
+    They are taken as they come, some at a time: what an iterator makes need not be in memory all at once.
+    """
+    left, count = iter(events), 0
+    while some := list(islice(left, _ROWS)):
+        count += _append(store, some)
+    return count
+
+
+def _append(store: Store, events: list[Event]) -> int:
     first: dict[str, Event] = {}
     for event in events:
         first.setdefault(event["key"], event)

@@ -59,7 +59,9 @@ class SQLite:
     def scrub(self) -> None:
         """Rewrite the file, then cut the write-ahead log, which holds pages from before, to nothing."""
         with self._told():
+            self._db.execute("PRAGMA temp_store = FILE")  # for the copy of the whole file
             self._db.execute("VACUUM")
+            self._db.execute("PRAGMA temp_store = MEMORY")
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             raise JournalError(
@@ -86,6 +88,8 @@ class SQLite:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA secure_delete = ON")
         self._db.execute("PRAGMA foreign_keys = ON")
+        # What a statement would need to be taken back on its own, which a file would be written for at each row.
+        self._db.execute("PRAGMA temp_store = MEMORY")
 
     def _version(self) -> int:
         """The file's version, 0 for an empty one; an error if it is no journal of ours."""

@@ -178,10 +178,13 @@ class Corrections(Table):
 
 
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
-    """A table's rows as plain Python values."""
-    columns = {name: values.tolist() for name, values in table.columns().items()}
-    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    """A table's rows as plain Python values, made as they are asked for."""
+    for start in range(0, len(table), _ROWS):
+        columns = {name: values[start : start + _ROWS].tolist() for name, values in table.columns().items()}
+        yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
+
+_ROWS = 20_000  # rows made at a time
 
 _DTYPES = {
     BoolColumn: "bool",

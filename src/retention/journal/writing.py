@@ -3,12 +3,14 @@
 import datetime as dt
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from retention.domain import Outcome, Touch
 from retention.errors import JournalError
+from retention.frames.table import Table
 from retention.journal.complaints import Complaints
 from retention.journal.events import Event, append, day_of, event_of, key_of, known_people, on_file, people_of
 from retention.journal.store import Store
@@ -31,6 +33,7 @@ __all__ = [
     "write_announced",
 ]
 
+_T = TypeVar("_T", bound=Table)
 _DAYS_TO_CARRY_OUT = 28
 
 
@@ -88,7 +91,7 @@ def write_night(store: Store, plan: "Plan") -> int:
     )
     purposes = {action.name: action.purpose for action in plan.actions}
     # By number, not in the plan's order: a row's neighbours must not give away one who is forgotten.
-    decisions = [
+    decisions = (
         event_of(
             ("decision", day, people[row["customer_id"]]),
             at=day,
@@ -108,9 +111,9 @@ def write_night(store: Store, plan: "Plan") -> int:
             | {"due": _due(row), "consent": row.get("consent") or "", "purpose": purposes.get(row["action"], "")},
             reason=row["reason"],
         )
-        for row in sorted(rows_of(chosen), key=lambda row: people[row["customer_id"]])
-    ]
-    refused = [
+        for row in rows_of(_by_number(chosen, people))
+    )
+    refused = (
         event_of(
             ("veto", day, number),
             at=day,
@@ -120,9 +123,14 @@ def write_night(store: Store, plan: "Plan") -> int:
             detail={"policy": row["policy"]},
             reason=row["reason"],
         )
-        for number, row in enumerate(sorted(rows_of(vetoes), key=lambda row: people[row["customer_id"]]))
-    ]
-    return append(store, [night, *decisions, *refused])
+        for number, row in enumerate(rows_of(_by_number(vetoes, people)))
+    )
+    return append(store, chain([night], decisions, refused))
+
+
+def _by_number(table: _T, people: dict[str, int]) -> _T:
+    numbers = np.asarray([people[who] for who in table["customer_id"].tolist()], dtype=np.int64)
+    return table.take(np.argsort(numbers, kind="stable"))
 
 
 def _due(row: dict[str, Any]) -> str:

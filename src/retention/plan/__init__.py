@@ -2,6 +2,7 @@
 
 from retention.plan.actions import ACTIONS
 from retention.plan.allocate import Allocation, allocate
+from retention.plan.allocate_batches import AllocationInBatches, allocate_batches
 from retention.plan.budget import Budget
 from retention.plan.cadence import Cadence, FrequencyTrial, NotRandomised, cadence, frequency_trial
 from retention.plan.check import check
@@ -30,6 +31,8 @@ from retention.plan.policies import (
     policies_to_data,
     read_policies,
 )
+from retention.plan.priced import PricedBatch
+from retention.plan.priced_table import PricedTable, priced_batches
 from retention.plan.proposals import Assumption, ContactPolicy, OutreachStrategy, Proposals, Review
 from retention.plan.responses import Response, Responses
 from retention.plan.segments import Criteria
@@ -108,6 +111,11 @@ __all__ = [
     "holdout_draws",
     "allocate",
     "Allocation",
+    "allocate_batches",
+    "AllocationInBatches",
+    "PricedBatch",
+    "PricedTable",
+    "priced_batches",
     "allocate_weeks",
     "WeeklyAllocation",
     "choose",

@@ -25,12 +25,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from retention.errors import ConfigError
 from retention.frames.table import read_only
-from retention.plan.demand import EXACT_PAIRS, NODES, Amounts, Demand
+from retention.plan.demand import EXACT_PAIRS, NODES, Account, Amounts, Demand
+from retention.plan.priced import Kept, PricedBatch, checked_rows
 
 __all__ = ["Allocation", "allocate"]
 
 
-def _settled(choice: Any) -> NDArray[np.int16]:
+def _sealed(choice: Any) -> NDArray[np.int16]:
     return read_only(choice)
 
 
@@ -39,19 +40,9 @@ def _fixed(amounts: Amounts) -> Amounts:
 
 
 @frozen(eq=False, repr=False, kw_only=True)
-class Allocation:
-    """Who gets which action, what that brings, and how far from the best it can be at most.
+class Settled:
+    """What is told of an allocation beside the customers themselves; see :class:`Allocation`."""
 
-    ``choice`` is the action's index for each customer, -1 for none. ``objective`` is what is expected of it net of
-    cost, and ``bound`` is proved to be at least what the best allocation brings. ``prices`` tell for each limit what
-    one more unit of it would earn (a little less once whole customers and not shares of them are meant); a limit that
-    is not reached has the price 0, and a floor a negative one: what asking for one more contact would cost. ``used``
-    and ``limits`` have the same names: ``money``, ``hours``, ``channel 0``, ..., and ``segment 3 at least`` or
-    ``segment 3 at most`` where asked. ``method`` is *exact* if nothing better exists, and *prices* if the gap says how
-    much better something might be.
-    """
-
-    choice: NDArray[np.int16] = field(converter=_settled)
     objective: float
     bound: float
     prices: Amounts = field(converter=_fixed)
@@ -63,11 +54,6 @@ class Allocation:
     def gap(self) -> float:
         """By what share of the bound a better allocation could exceed this one, at most."""
         return max(self.bound - self.objective, 0.0) / abs(self.bound) if self.bound else 0.0
-
-    @property
-    def contacts(self) -> int:
-        """How many customers get an action."""
-        return int(np.count_nonzero(self.choice >= 0))
 
     def __repr__(self) -> str:
         lines = [
@@ -86,10 +72,34 @@ class Allocation:
         return "\n".join(lines)
 
     def _who(self) -> str:
-        return f"{self.contacts:,} of {len(self.choice):,} customers get an action"
+        raise NotImplementedError
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Allocation(Settled):
+    """Who gets which action, what that brings, and how far from the best it can be at most.
+
+    ``choice`` is the action's index for each customer, -1 for none. ``objective`` is what is expected of it net of
+    cost, and ``bound`` is proved to be at least what the best allocation brings. ``prices`` tell for each limit what
+    one more unit of it would earn (a little less once whole customers and not shares of them are meant); a limit that
+    is not reached has the price 0, and a floor a negative one: what asking for one more contact would cost. ``used``
+    and ``limits`` have the same names: ``money``, ``hours``, ``channel 0``, ..., and ``segment 3 at least`` or
+    ``segment 3 at most`` where asked. ``method`` is *exact* if nothing better exists, and *prices* if the gap says how
+    much better something might be.
+    """
+
+    choice: NDArray[np.int16] = field(converter=_sealed)
+
+    @property
+    def contacts(self) -> int:
+        """How many customers get an action."""
+        return int(np.count_nonzero(self.choice >= 0))
+
+    def _who(self) -> str:
+        return f"{self.contacts:,} of {len(self.choice):,} customers get an action"
 
 
 def allocate(
@@ -141,57 +151,59 @@ def allocate(
         >>> got.gap < 1e-9, got.method
         (True, 'exact')
     """
-    from retention._kernels import rounding
-
+    by_action = hours_each is not None and np.ndim(hours_each) == 1
+    by_pair = None if by_action else hours_each
+    rows, facts = checked_rows(PricedBatch(gains, costs, segment, allowed, gains_sd, by_pair))
     asked = Demand(
-        gains,
-        costs,
+        Kept(rows, facts),
         money=money,
         hours=hours,
-        hours_each=hours_each,
+        hours_each=hours_each if by_action else None,
         channel=channel,
         capacity=capacity,
-        allowed=allowed,
-        segment=segment,
         at_least=at_least,
         at_most=at_most,
-        gains_sd=gains_sd,
         risk=risk,
     )
+    choice, _, figures = settled(asked, exact)
+    return Allocation(choice=choice, **figures)
+
+
+def settled(asked: Demand, exact: bool | None) -> tuple[Any, Account, dict[str, Any]]:
+    """The choice, what it brings and takes, and whatever else an :class:`Allocation` tells."""
+    from retention._kernels import rounding
+
+    n = asked.facts.rows
     if exact not in (None, True, False):
         raise ConfigError(f"exact={exact!r}", rule="exact is True, False or None", remedy="leave it out")
-    if exact and len(asked.gains) > rounding.SMALL:
+    if exact and n > rounding.SMALL:
         raise ConfigError(
-            f"exact=True with {len(asked.gains):,} customers",
+            f"exact=True with {n:,} customers",
             rule=f"the integer programme takes up to {rounding.SMALL:,} customers",
             remedy="leave exact out: the bound tells how little is lost",
         )
-    prove = bool(exact) or (exact is None and asked.gains.size <= EXACT_PAIRS)
-    market, names = asked.market()
     spread = asked.most + asked.worst
-    got = rounding.assign(
-        market,
+    market, got = asked.assigned(
         dearest=1e2 * spread,
         spread=float(sum(asked.floors.values())) * spread,
-        prove=prove,
+        prove=bool(exact) or (exact is None and n * asked.facts.actions <= EXACT_PAIRS),
         nodes=None if exact else NODES,
     )
-    choice = asked.dropped_to_fit(got.choice)
-    if asked.floors:
-        choice = asked.with_floors(choice)
-    objective = asked.worth(choice)
+    choice, account = asked.dropped_to_fit(got.choice)
+    choice, account = asked.with_floors(choice, account)
+    objective = account.worth
     # A difference of floats has the sign of the true difference, so a bound of 0 needs no room for roundings.
     bound = max(got.bound + market.slack(got.price, asked.most) if got.bound else 0.0, objective)
     prices = dict.fromkeys(asked.limits, 0.0)
-    prices |= asked.priced(names, got.price)
-    prices |= asked.first_unit(market, got.price)
-    settled = bound - objective <= 1e-8 * max(abs(bound), asked.most)
-    return Allocation(
-        choice=choice,
-        objective=objective,
-        bound=bound,
-        prices=prices,
-        used=asked.used(choice),
-        limits=asked.limits,
-        method="exact" if settled else "prices",
-    )
+    prices |= asked.priced(got.price)
+    prices |= asked.first_unit(got.price)
+    done = bound - objective <= 1e-8 * max(abs(bound), asked.most)
+    figures = {
+        "objective": objective,
+        "bound": bound,
+        "prices": prices,
+        "used": asked.used(account),
+        "limits": asked.limits,
+        "method": "exact" if done else "prices",
+    }
+    return choice, account, figures

@@ -24,12 +24,16 @@ from attrs import field, frozen
 from retention.domain import Action
 from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, TextColumn
+from retention.frames.texts import Labels
 from retention.plan.allocate import Allocation, allocate
 from retention.plan.budget import Budget, micro_cost, micro_limit
 from retention.plan.holdout import Lots
 from retention.plan.proposals import Proposals
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "FATES", "choose"]
+
+FATES = ("passed over", "vetoed", "no gain", "budget", "drawn", "hold-out", "chosen")
+"""What may become of a proposal."""
 
 _MICRO = 1e6
 _ROUNDS = 12
@@ -102,14 +106,15 @@ def choose(
     chosen, held_out = board.positions(got), board.positions(np.where(held, best, -1))
     alone = board.first_positions(drawn.row & (got < 0))
 
-    fate = np.full(len(proposals), "passed over")
+    fate = np.zeros(len(proposals), dtype=np.int8)
     taken = np.concatenate([chosen, held_out])
     has_one = np.isin(proposals.base_row, proposals.base_row[taken])
-    fate[board.gainful & ~has_one] = "budget"
-    fate[board.gainful & np.isin(proposals.base_row, proposals.base_row[alone])] = "drawn"
-    fate[allowed & ~board.gainful & ~has_one] = "no gain"
-    fate[~allowed] = "vetoed"
-    fate[chosen], fate[held_out] = "chosen", "hold-out"
+    fate[board.gainful & ~has_one] = FATES.index("budget")
+    fate[board.gainful & np.isin(proposals.base_row, proposals.base_row[alone])] = FATES.index("drawn")
+    fate[allowed & ~board.gainful & ~has_one] = FATES.index("no gain")
+    fate[~allowed] = FATES.index("vetoed")
+    fate[chosen], fate[held_out] = FATES.index("chosen"), FATES.index("hold-out")
+    became: Any = Labels(fate, np.asarray(FATES))
     explorers = board.customers[drawn.row]
     uses = board.uses(got)
     return Choice(
@@ -117,7 +122,7 @@ def choose(
         held_out=held_out,
         left_alone=alone,
         explored=np.isin(proposals.base_row, explorers),
-        fate=fate,
+        fate=became,
         probability=board.probabilities(rule, got, drawn, alone),
         priced=board.priced_proposals(allocation),
         spent_money=uses["money"] / _MICRO,
@@ -171,7 +176,10 @@ class _Board:
         usable = np.flatnonzero(allowed & np.isfinite(worth) & ((worth > 0) | bool(budget.at_least)))
         rows, first = np.unique(proposals.base_row[usable], return_index=True)
         lead = usable[first]
-        turn = np.lexsort((proposals.customer_id[lead], lots.turn[lead]))
+        turn = np.argsort(lots.turn[lead])
+        drawn = lots.turn[lead[turn]]
+        if (drawn[1:] == drawn[:-1]).any():
+            turn = np.lexsort((np.asarray(proposals.customer_id[lead]), lots.turn[lead]))
         self.customers, self.lead = rows[turn], lead[turn]
         n, k = len(rows), max(len(self.actions), 1)
         where = np.empty(n, dtype=np.int64)
@@ -468,7 +476,7 @@ def _turn(action: Action) -> tuple[Any, ...]:
 
 
 def _ranks(words: TextColumn) -> IntColumn:
-    return np.unique(words, return_inverse=True)[1].reshape(len(words))
+    return Labels.of(words).ranks()
 
 
 def _less(limit: int | None, used: int) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from retention.frames.table import BoolColumn, FloatColumn
 from retention.plan.proposals import Proposals
@@ -27,7 +28,7 @@ class Lots:
     night: FloatColumn
     pick: FloatColumn
     tie: FloatColumn
-    turn: np.ndarray
+    turn: NDArray[np.uint64]
     holdout: float
     explore: float = 0.0
 
@@ -40,9 +41,9 @@ def draw_lots(
     The hold-out is a hash of salt and id, an action's control one of salt, the action's name and id, exploration one
     of salt, day and id. So the same customers are left alone every night, and others explore.
     """
-    ids, who = np.unique(proposals.customer_id, return_inverse=True)
+    _, first, who = np.unique(proposals.base_row, return_index=True, return_inverse=True)
     who = who.reshape(len(proposals))
-    listed = ids.tolist()
+    listed = proposals.customer_id[first].tolist()
 
     def draws(text: str) -> FloatColumn:
         return holdout_draws(listed, text)[who]
@@ -60,7 +61,7 @@ def draw_lots(
         night=draws(f"{night}|explore") if explore else unused,
         pick=draws(f"{night}|pick") if explore else unused,
         tie=draws(f"{night}|tie"),
-        turn=np.asarray(_hashes(listed, f"tie:{seed}"), dtype=np.uint64)[who],
+        turn=_hashes(listed, f"tie:{seed}")[who],
         holdout=float(holdout),
         explore=float(explore),
     )
@@ -82,14 +83,15 @@ def holdout_draws(customer_ids: Iterable[str], salt: str) -> FloatColumn:
         >>> bool((a == holdout_draws(["8", "7"], "shop")[::-1]).all())
         True
     """
-    return np.asarray([(key >> 11) / 2.0**53 for key in _hashes(customer_ids, salt)], dtype=np.float64)
+    # All of the 53 bits fit, so nothing is rounded.
+    return (_hashes(customer_ids, salt) >> np.uint64(11)) / 2.0**53
 
 
-def _hashes(customer_ids: Iterable[str], salt: str) -> list[int]:
-    start = hashlib.blake2b(f"{salt}|".encode("utf-8", "surrogatepass"), digest_size=8)
-    keys = []
+def _hashes(customer_ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
+    begun = hashlib.blake2b(f"{salt}|".encode("utf-8", "surrogatepass"), digest_size=8).copy
+    digests = []
     for customer_id in customer_ids:
-        one = start.copy()
+        one = begun()
         one.update(str(customer_id).encode("utf-8", "surrogatepass"))
-        keys.append(int.from_bytes(one.digest(), "big"))
-    return keys
+        digests.append(one.digest())
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from retention.domain import Action
 from retention.errors import ConfigError, PlanError, nearest
 from retention.frames.table import DayColumn, FloatColumn, IntColumn, Provenance, TextColumn
+from retention.frames.texts import Labels, blank
 from retention.histories import Histories
 from retention.plan.budget import Budget
 from retention.plan.choose import Choice, choose
@@ -205,8 +206,7 @@ def plan_for(
             rule="floors and ceilings are of tiers that the tiering has",
             remedy=nearest(strangers[0], [tier.name for tier in situation.tiering.tiers]),
         )
-    ids = situation.customer_id
-    if len(np.unique(ids)) != len(ids):
+    if situation.repeats:
         raise PlanError(
             "a base in which a customer appears twice",
             rule="a plan has one row a customer",
@@ -225,6 +225,8 @@ def plan_for(
                 remedy="mend it, or plan without it",
             )
         proposals = learned
+    whose: Any = Labels(proposals.base_row, situation.customer_id)  # the ids that the base has, not a copy of them
+    proposals = attrs.evolve(proposals, customer_id=whose)
     passed, vetoes, notes = gate(reviewers, proposals, situation)
     choice = choose(
         proposals,
@@ -285,7 +287,7 @@ def _fault(proposals: object, situation: Situation) -> str:
     if not len(proposals):
         return ""
     rows, ids = proposals.base_row, situation.customer_id
-    if rows.min() < 0 or rows.max() >= len(ids) or not np.array_equal(ids[rows], proposals.customer_id):
+    if rows.min() < 0 or rows.max() >= len(ids) or not _hers(proposals.customer_id, rows, ids):
         return "a base_row that is not the customer's"
     if proposals.action.min() < 0 or proposals.action.max() >= len(proposals.actions):
         return "an action that is not among its actions"
@@ -297,11 +299,19 @@ def _fault(proposals: object, situation: Situation) -> str:
         return "a standard deviation below zero"
     if not ((proposals.opens >= np.datetime64(situation.as_of, "D")) & (proposals.closes >= proposals.opens)).all():
         return "a window that is unknown, past, or closes before it opens"
-    if not np.isin(proposals.evidence, ("assumption", "measured")).all():
+    evidence = Labels.of(proposals.evidence)
+    if not np.isin(evidence.labels, ("assumption", "measured"))[evidence.codes].all():
         return "evidence that is neither 'assumption' nor 'measured'"
-    if (np.strings.str_len(np.strings.strip(proposals.reason)) == 0).any():
+    if blank(proposals.reason).any():
         return "a proposal without a reason"
     return ""
+
+
+def _hers(named: Any, rows: IntColumn, ids: TextColumn) -> bool:
+    """Whether these are the customers at those rows."""
+    if isinstance(named, Labels) and named.labels is ids and np.array_equal(named.codes, rows):
+        return True
+    return np.array_equal(ids[rows], named)
 
 
 def _ids(name: str, customer_ids: Iterable[str]) -> frozenset[str]:
@@ -328,11 +338,12 @@ def _notes(
         ("open complaints", situation.open_complaints),
         ("do-not-contact", situation.do_not_contact),
         ("causes of leaving", frozenset(situation.causes)),
-        ("consents", frozenset() if situation.consents is None else frozenset(situation.consents.customer_id.tolist())),
     ):
-        strangers = int((situation.rows_of(named) < 0).sum())
-        if strangers:
-            notes.append(f"{strangers:,} of {len(named):,} ids in the list of {what} are of nobody in the base")
+        notes += _strangers(what, int((situation.rows_of(named) < 0).sum()), len(named))
+    if situation.consents is not None:
+        on_file = situation.rows_in(situation.consents)
+        others = len(set(situation.consents.customer_id[on_file < 0].tolist()))
+        notes += _strangers("consents", others, others + len(np.unique(on_file[on_file >= 0])))
     if situation.consents is None:
         notes.append(NO_CONSENT_DATA)
     absent = sorted({p.name for p in built_in_policies()} - {p.name for p in policies})
@@ -348,6 +359,10 @@ def _notes(
         f"{'of less risk ' if risk else ''}exceeds {max(net, choice.bound):,.2f}"
     )
     return tuple(notes)
+
+
+def _strangers(what: str, others: int, named: int) -> list[str]:
+    return [f"{others:,} of {named:,} ids in the list of {what} are of nobody in the base"] if others else []
 
 
 def _plan(
@@ -375,27 +390,37 @@ def _plan(
         values = np.asarray(values)
         filled = np.full(n, empty, dtype=values.dtype if len(values) else np.asarray(empty).dtype)
         filled[rows] = values
-        return filled
+        return _sealed(filled)
 
-    def of_action(attribute: str) -> Any:
-        return proposals.of_actions(attribute)[picked] if len(picked) else []
+    def label(column: TextColumn) -> Any:
+        """The same of text: nothing where nothing is planned."""
+        told = Labels.of(column)
+        width: Any = np.int16 if len(told.labels) < 2**15 - 1 else np.int32
+        codes = np.zeros(n, dtype=width)
+        codes[rows] = told.codes
+        codes[rows] += 1
+        return Labels(codes, np.concatenate([np.asarray([""], dtype=np.str_), told.labels]))
 
-    decision = np.full(n, "none", dtype="<U8")
-    decision[proposals.base_row[choice.chosen]] = "contact"
-    decision[proposals.base_row[choice.held_out]] = "hold-out"
+    def of_actions(attribute: str) -> Any:
+        names = np.asarray([getattr(action, attribute) for action in proposals.actions], dtype=np.str_)
+        return Labels(proposals.action, names)
+
+    decision = np.zeros(n, dtype=np.int8)
+    decision[proposals.base_row[choice.chosen]] = 1
+    decision[proposals.base_row[choice.held_out]] = 2
+    decided: Any = Labels(decision, np.asarray(["none", "contact", "hold-out"]))
     probability, explored = np.zeros(n), np.zeros(n, dtype=bool)
     probability[rows], probability[alone] = choice.probability[picked], choice.probability[choice.left_alone]
     explored[rows], explored[alone] = choice.explored[picked], True
     money, hours = (np.asarray(proposals.of_actions(a), dtype=np.float64) for a in ("outlay", "hours"))
-    names = proposals.of_actions("name") if len(proposals) else np.zeros(0, dtype="<U1")
     never = np.datetime64("NaT", "D")
     return Plan(
         customer_id=situation.customer_id,
-        decision=decision,
-        action=spread(names[picked], ""),
-        kind=spread(of_action("kind"), ""),
-        channel=spread(of_action("channel"), ""),
-        strategy=spread(proposals.strategy[picked], ""),
+        decision=decided,
+        action=label(of_actions("name")[picked]),
+        kind=label(of_actions("kind")[picked]),
+        channel=label(of_actions("channel")[picked]),
+        strategy=label(proposals.strategy[picked]),
         opens=spread(proposals.opens[picked], never),
         closes=spread(proposals.closes[picked], never),
         gain=spread(proposals.gain[picked], 0.0),
@@ -403,16 +428,16 @@ def _plan(
         money=spread(money[picked], 0.0),
         hours=spread(hours[picked], 0.0),
         net=spread(proposals.net[picked], 0.0),
-        probability=probability,
-        evidence=spread(proposals.evidence[picked], ""),
-        reason=reasons(situation, proposals, vetoes, choice, budget=budget, holdout=holdout),
-        consent=spread(_consent(proposals, picked, situation), ""),
+        probability=_sealed(probability),
+        evidence=label(proposals.evidence[picked]),
+        reason=reasons(situation, proposals, vetoes, passed.refused, choice, budget=budget, holdout=holdout),
+        consent=label(_consent(proposals, picked, situation)),
         segment=situation.tiering.tier,
-        explored=explored,
+        explored=_sealed(explored),
         not_before=spread(passed.not_before[picked], np.datetime64("NaT", "m")),
         not_after=spread(passed.not_after[picked], np.datetime64("NaT", "m")),
         assumed=spread(assumed[picked], 0.0),
-        next_at=_next_at(situation, proposals, choice.chosen),
+        next_at=_sealed(_next_at(situation, proposals, choice.chosen)),
         as_of=situation.as_of,
         budget=budget,
         spent_money=choice.spent_money,
@@ -434,14 +459,14 @@ def _plan(
         actions=proposals.actions,
         considered=Considered(
             customer_id=proposals.customer_id,
-            action=names,
+            action=of_actions("name"),
             strategy=proposals.strategy,
             gain=proposals.gain,
             gain_sd=proposals.gain_sd,
-            money=money,
-            hours=hours,
+            money=_sealed(money),
+            hours=_sealed(hours),
             net=proposals.net,
-            priced=choice.priced,
+            priced=_sealed(choice.priced),
             fate=choice.fate,
             reason=proposals.reason,
         ),
@@ -462,6 +487,12 @@ def _plan(
     )
 
 
+def _sealed(column: Any) -> Any:
+    """A column that was made here, and is not written to again: a table need not copy it."""
+    column.flags.writeable = False
+    return column
+
+
 def _next_at(situation: Situation, proposals: Proposals, chosen: IntColumn) -> DayColumn:
     """The opening of each contact's window; of the others their own next window if it is to come, else tomorrow."""
     tomorrow = np.datetime64(situation.as_of, "D") + np.timedelta64(1, "D")
@@ -473,12 +504,17 @@ def _next_at(situation: Situation, proposals: Proposals, chosen: IntColumn) -> D
 
 def _consent(proposals: Proposals, picked: IntColumn, situation: Situation) -> TextColumn:
     """What allows each contact."""
-    status = np.full(len(picked), "none on file")
+    status, consents = np.zeros(len(picked), dtype=np.int8), situation.consents
+    if consents is not None:
+        hers = np.zeros(len(situation) + 1, dtype=bool)  # the last is for strangers, whose row is -1
+        hers[proposals.base_row[picked]] = True
+        consents = consents.take(hers[situation.rows_in(consents)])
     for index, action in enumerate(proposals.actions):
         here = np.flatnonzero(proposals.action[picked] == index)
         if not action.needs_consent:
-            status[here] = "not needed"
-        elif situation.consents is not None:
-            granted = situation.consents.granted_to(action.channel, on=situation.as_of, purpose=action.purpose)
-            status[here[np.isin(proposals.customer_id[picked[here]], sorted(granted))]] = "granted"
-    return status
+            status[here] = 1
+        elif consents is not None and len(here):
+            granted = consents.granted_to(action.channel, on=situation.as_of, purpose=action.purpose)
+            status[here] = [2 * (who in granted) for who in proposals.customer_id[picked[here]].tolist()]
+    told: Any = Labels(status, np.asarray(["none on file", "not needed", "granted"]))
+    return cast(TextColumn, told)

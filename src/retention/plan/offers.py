@@ -17,6 +17,7 @@ from retention.domain import Action
 from retention.domain.action import Reward
 from retention.errors import ConfigError, nearest
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Table, TextColumn, column
+from retention.frames.texts import Labels, Told
 from retention.plan import proposing
 from retention.plan.proposals import Assumption, Proposals
 from retention.plan.segments import Criteria
@@ -252,22 +253,25 @@ class OfferStrategy:
         today = np.full(len(rows), np.datetime64(situation.as_of, "D"))
         gain = lift[which] * stake
         fitting = [_fitting(offer) for offer in offers]
+
+        def tell(at: IntColumn) -> list[str]:
+            amounts = proposing.monies(stake[at], situation)
+            chosen = zip(which[at].tolist(), amounts, strict=True)
+            return [f"{offers[k].stake}: {amount}{fitting[k]}" for k, amount in chosen]
+
+        made: dict[str, Any] = {
+            "customer_id": Labels(rows, situation.customer_id),
+            "strategy": Labels.constant(self.name, len(rows)),
+            "reason": Told(tell, np.arange(len(rows))),
+            "evidence": Labels.constant("assumption", len(rows)),
+        }
         return Proposals(
-            customer_id=situation.customer_id[rows],
             base_row=rows,
             action=which,
             gain=gain,
             gain_sd=gain * spread[which],
             opens=today,
             closes=today + (days[which].astype(np.int64) - 1).astype("timedelta64[D]"),
-            strategy=np.full(len(rows), self.name),
-            reason=np.asarray(
-                [
-                    f"{offers[k].stake}: {proposing.money(s, situation)}{fitting[k]}"
-                    for k, s in zip(which, stake, strict=True)
-                ]
-            ),
-            evidence=np.full(len(rows), "assumption"),
             actions=tuple(offer.action for offer in offers),
             assumptions=tuple(
                 Assumption(
@@ -279,6 +283,7 @@ class OfferStrategy:
                 )
                 for offer in offers
             ),
+            **made,
         )
 
     def screened(self, situation: Situation) -> Screening:

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import html
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,12 +16,14 @@ from attrs import frozen
 from retention.domain import Action
 from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, DayColumn, FloatColumn, MinuteColumn, Table, TextColumn, column
+from retention.frames.texts import Labels
 from retention.plan.budget import Budget
 from retention.plan.proposals import Assumption
 from retention.plan.vetoes import VetoCounts, VetoTable
 
 __all__ = ["Plan", "LeadList", "NextContacts", "Considered", "Explanation", "basis"]
 
+_CHUNK, _SAMPLE = 50_000, 1_000
 NOTHING_MEASURED = "no effect has been measured yet; gains are assumptions"
 
 
@@ -120,6 +123,9 @@ class Plan(Table):
     unit of it would earn; ``used`` and ``limits`` have the same names. No choice under these limits, for the customers
     that take part, is expected to bring more than ``bound``. ``follows`` is the last night that the journal had when
     the plan was made ("none" before the first); empty if it was made without a journal.
+
+    Its text is kept as numbers and written out where it is read (:mod:`retention.frames.texts`): a row, ``.tolist()``,
+    a frame or a file has the words; ``numpy.asarray`` of a column makes those of all customers at once.
     """
 
     customer_id: TextColumn = column("who")
@@ -182,11 +188,15 @@ class Plan(Table):
         connection comes before a sale where it is worth more.
         """
         planned = self.decision == "contact"
+        asks = planned & (self.kind == "ask")
+        what: Any = Labels(planned.astype(np.int8) + asks, np.asarray(["wait", "connect", "ask"]))
+        action: Any = Labels.of(self.action).kept(planned)
+        channel: Any = Labels.of(self.channel).kept(planned)
         return NextContacts(
             customer_id=self.customer_id,
-            what=np.where(planned, np.where(self.kind == "ask", "ask", "connect"), "wait"),
-            action=np.where(planned, self.action, ""),
-            channel=np.where(planned, self.channel, ""),
+            what=what,
+            action=action,
+            channel=channel,
             on=self.next_at,
             net=np.where(planned, self.net, 0.0),
             reason=self.reason,
@@ -202,7 +212,7 @@ class Plan(Table):
     def lead_list(self) -> LeadList:
         """The contacts as a list to work through: who, why, what, how much, how, allowed by what, when."""
         best = self.contacts
-        consent = best.consent if best.consent is not None else np.full(len(best), "none on file")
+        consent: Any = best.consent if best.consent is not None else Labels.constant("none on file", len(best))
         return LeadList(
             customer_id=best.customer_id,
             why=best.reason,
@@ -237,12 +247,12 @@ class Plan(Table):
 
     def vetoes_by_policy(self) -> VetoCounts:
         """How many proposals, and customers, each policy refused."""
-        policies = np.unique(self.vetoes.policy)
-        masks = [self.vetoes.policy == policy for policy in policies]
+        policies = Labels.of(self.vetoes.policy)
+        named = [(name, self.vetoes.customer_id[policies == name]) for name in sorted(set(policies))]
         return VetoCounts(
-            policy=policies,
-            vetoes=np.asarray([mask.sum() for mask in masks], dtype=np.int64),
-            customers=np.asarray([len(np.unique(self.vetoes.customer_id[mask])) for mask in masks], dtype=np.int64),
+            policy=np.asarray([name for name, _ in named], dtype=np.str_),
+            vetoes=np.asarray([len(who) for _, who in named], dtype=np.int64),
+            customers=np.asarray([len(set(who.tolist())) for _, who in named], dtype=np.int64),
         )
 
     def to_csv(self, path: str | Path) -> None:
@@ -250,11 +260,16 @@ class Plan(Table):
         _write(self, path)
 
     def fingerprint(self) -> str:
-        """A hash of the day and of all columns: equal on any machine for equal plans."""
+        """A hash of the day and of all columns, words included: equal on any machine for equal plans."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         digest = hashlib.blake2b(self.as_of.isoformat().encode(), digest_size=16)
         for name, values in self.columns().items():
             digest.update(f"|{name}:{len(values)}|".encode())
-            digest.update(_bytes(values))
+            for start in range(0, len(values), _CHUNK):
+                digest.update(_bytes(values[start : start + _CHUNK]))
         return digest.hexdigest()
 
     @property
@@ -362,15 +377,27 @@ def _limit(limit: float | None) -> str:
     return "no limit" if limit is None else f"{limit:,.2f}"
 
 
-def _bytes(values: np.ndarray) -> bytes:
+def _bytes(values: Any) -> bytes:
     """A column's content, whatever the width of its text or the byte order of the machine."""
     if values.dtype.kind == "U":
-        encoded = [value.encode("utf-8", "surrogatepass") for value in values.tolist()]
-        return b"".join(len(one).to_bytes(4, "little") + one for one in encoded)
+        texts = values.tolist()
+        if 4 * len(set(texts[:_SAMPLE])) < min(len(texts), _SAMPLE):
+            blocks = {text: _blocks([text]) for text in set(texts)}
+            return b"".join(map(blocks.__getitem__, texts))
+        return _blocks(texts)
     if values.dtype.kind == "M":
-        return values.astype("datetime64[m]").astype("<i8").tobytes()
+        return bytes(values.astype("datetime64[m]").astype("<i8").tobytes())
     # Adding zero turns -0.0 into 0.0, which a reader cannot tell apart.
-    return (values + 0.0).astype("<f8").tobytes()
+    return bytes((values + 0.0).astype("<f8").tobytes())
+
+
+def _blocks(texts: list[str]) -> bytes:
+    """Each text in UTF-8, after its length in four bytes."""
+    if "".join(texts).isascii():
+        heads = {length: length.to_bytes(4, "little").decode("latin-1") for length in set(map(len, texts))}
+        return "".join([heads[len(text)] + text for text in texts]).encode("latin-1")
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join([len(one).to_bytes(4, "little") + one for one in encoded])
 
 
 def _write(table: Table, path: str | Path) -> None:

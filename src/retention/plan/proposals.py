@@ -20,6 +20,7 @@ from retention.frames.table import (
     column,
     read_only,
 )
+from retention.frames.texts import Labels, joined
 from retention.plan.situation import Situation
 
 __all__ = ["Assumption", "Proposals", "Review", "OutreachStrategy", "ContactPolicy"]
@@ -130,6 +131,9 @@ class Proposals(Table):
                 )
             return np.broadcast_to(values, (n,)).copy()
 
+        def text(name: str, given: Any) -> Any:
+            return Labels.constant(given, n) if isinstance(given, str) else full(name, given, np.str_)
+
         money = full("gain", gain, np.float64)
         first = full("opens", situation.as_of if opens is None else opens, "datetime64[D]")
         last = first + np.timedelta64(13, "D") if closes is None else full("closes", closes, "datetime64[D]")
@@ -141,9 +145,9 @@ class Proposals(Table):
             gain_sd=np.abs(money) / 2.0 if gain_sd is None else full("gain_sd", gain_sd, np.float64),
             opens=first,
             closes=last,
-            strategy=full("strategy", strategy, np.str_),
-            reason=full("reason", reason, np.str_),
-            evidence=full("evidence", evidence, np.str_),
+            strategy=text("strategy", strategy),
+            reason=text("reason", reason),
+            evidence=text("evidence", evidence),
             actions=(action,),
             assumptions=tuple(assumptions),
         )
@@ -177,8 +181,12 @@ class Proposals(Table):
         for part in listed:
             where = [actions.index(a) if a in actions else _append(actions, a) for a in part.actions]
             shifted.append(attrs.evolve(part, action=np.asarray(where, dtype=np.int64)[part.action]))
-        names = list(listed[0].columns())
-        columns: dict[str, Any] = {name: np.concatenate([part.columns()[name] for part in shifted]) for name in names}
+        columns: dict[str, Any] = {}
+        for name, first in listed[0].columns().items():
+            values = [part.columns()[name] for part in shifted]
+            if name in ("strategy", "evidence"):
+                values = [Labels.of(column) for column in values]
+            columns[name] = joined(values) if first.dtype.kind == "U" else np.concatenate(values)
         assumptions = dict.fromkeys(a for part in listed for a in part.assumptions)
         return cls(**columns, actions=tuple(actions), assumptions=tuple(assumptions))
 
@@ -215,7 +223,11 @@ class Review:
     @classmethod
     def veto(cls, refused: BoolColumn, reason: str | Sequence[str]) -> Self:
         """Refuse where the mask is True, with one reason for all or one for each proposal."""
-        return cls(allowed=~refused, reason=np.where(refused, np.asarray(reason, dtype=np.str_), ""))
+        if isinstance(reason, str):
+            told: Any = Labels.where(refused, reason)
+        else:
+            told = np.where(refused, np.asarray(reason, dtype=np.str_), "")
+        return cls(allowed=~refused, reason=told)
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """What strategies have in common: their fields, the table of proposals, and how a customer is described."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -10,6 +10,7 @@ from attrs import field
 from retention.domain import Action
 from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, DayColumn, FloatColumn, IntColumn
+from retention.frames.texts import Labels, Told
 from retention.plan.proposals import Assumption, Proposals
 from retention.plan.situation import Situation
 
@@ -23,9 +24,10 @@ __all__ = [
     "horizon",
     "window",
     "touches_in_a_year",
-    "rhythm",
-    "worth",
-    "worth_a_year",
+    "rhythms",
+    "worths",
+    "worths_a_year",
+    "monies",
     "money",
 ]
 
@@ -72,28 +74,40 @@ def proposals(
     meaning: str,
     opens: DayColumn,
     closes: DayColumn,
-    reasons: list[str],
+    reasons: Sequence[str] | Callable[[IntColumn], list[str]],
 ) -> Proposals:
-    """Every offer to every row, gain = lift × stake."""
+    """Every offer to every row, gain = lift × stake.
+
+    ``reasons`` are the texts, one a row, or what says them for any rows of the base when somebody reads them.
+    """
     k = len(offers)
     lifts = np.asarray([lift for _, lift in offers])
     gain = np.repeat(stake, k) * np.tile(lifts, len(rows))
+    whose = np.repeat(rows, k).astype(np.int64)
+    reason: Any = (
+        Told(reasons, whose)
+        if callable(reasons)
+        else Labels(np.repeat(np.arange(len(rows)), k), np.asarray(reasons, dtype=np.str_))
+    )
+    made: dict[str, Any] = {
+        "customer_id": Labels(whose, situation.customer_id),
+        "strategy": Labels.constant(strategy, len(gain)),
+        "reason": reason,
+        "evidence": Labels.constant("assumption", len(gain)),
+    }
     return Proposals(
-        customer_id=np.repeat(situation.customer_id[rows], k),
-        base_row=np.repeat(rows, k).astype(np.int64),
+        base_row=whose,
         action=np.tile(np.arange(k, dtype=np.int64), len(rows)),
         gain=gain,
         gain_sd=gain * spread,
         opens=np.repeat(opens, k),
         closes=np.repeat(closes, k),
-        strategy=np.full(len(gain), strategy),
-        reason=np.repeat(np.asarray(reasons, dtype=np.str_), k),
-        evidence=np.full(len(gain), "assumption"),
         actions=tuple(action for action, _ in offers),
         assumptions=tuple(
             Assumption(strategy=strategy, name=action.name, value=lift, spread=lift * spread, meaning=meaning)
             for action, lift in offers
         ),
+        **made,
     )
 
 
@@ -125,33 +139,45 @@ def touches_in_a_year(situation: Situation) -> IntColumn:
     """Outbound touches of the last 365 days by base row; one without a date counts."""
     touches = situation.touches
     recent = np.isnat(touches.at) | (touches.at >= np.datetime64(situation.as_of, "D") - np.timedelta64(365, "D"))
-    rows = situation.rows_of(touches.customer_id)
+    rows = situation.rows_in(touches)
     counts: IntColumn = np.bincount(rows[recent & (rows >= 0) & (touches.direction != "in")], minlength=len(situation))
     return counts
 
 
-def rhythm(situation: Situation, row: int) -> str:
-    """Her rhythm in words."""
+def rhythms(situation: Situation, rows: IntColumn) -> list[str]:
+    """Each one's rhythm in words."""
     outlook = situation.outlook
-    low, high, idle = outlook.gap_low_days[row], outlook.gap_high_days[row], outlook.idle_days[row]
-    if situation.histories.frequency[row] < 1 or not (np.isfinite(low) and np.isfinite(high)):
-        return f"came once, {idle:.0f} days ago"
-    usual = f"{low:.0f} to {high:.0f} days" if round(low) != round(high) else f"{high:.0f} days"
-    return f"usually comes every {usual}, silent for {idle:.0f}"
+    known = (situation.histories.frequency[rows] >= 1) & np.isfinite(outlook.gap_low_days[rows])
+    known &= np.isfinite(outlook.gap_high_days[rows])
+    columns = (known, outlook.gap_low_days[rows], outlook.gap_high_days[rows], outlook.idle_days[rows])
+    return [
+        f"usually comes every {_days(low, high)}, silent for {idle:.0f}" if often else f"came once, {idle:.0f} days ago"
+        for often, low, high, idle in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
-def worth(situation: Situation, row: int) -> str:
-    """What she is worth a year and what of it is at risk, in words."""
-    at_risk = situation.outlook.at_risk_per_day[row] * horizon(situation)
-    return f"{worth_a_year(situation, row)}, {money(at_risk, situation)} at risk"
+def _days(low: float, high: float) -> str:
+    return f"{low:.0f} to {high:.0f} days" if round(low) != round(high) else f"{high:.0f} days"
 
 
-def worth_a_year(situation: Situation, row: int) -> str:
-    """What she is worth a year, in words."""
-    return f"worth {money(situation.outlook.margin_per_day[row] * 365.0, situation)} a year"
+def worths(situation: Situation, rows: IntColumn) -> list[str]:
+    """What each is worth a year and what of it is at risk, in words."""
+    at_risk = monies(situation.outlook.at_risk_per_day[rows] * horizon(situation), situation)
+    return [f"{worth}, {lost} at risk" for worth, lost in zip(worths_a_year(situation, rows), at_risk, strict=True)]
 
 
-def money(amount: Any, situation: Situation) -> str:
+def worths_a_year(situation: Situation, rows: IntColumn) -> list[str]:
+    """What each is worth a year, in words."""
+    amounts = situation.outlook.margin_per_day[rows] * 365.0
+    return [f"worth {amount} a year" for amount in monies(amounts, situation)]
+
+
+def monies(amounts: FloatColumn, situation: Situation) -> list[str]:
+    """Amounts in the log's currency, in words."""
+    return [money(amount, situation) for amount in amounts.tolist()]
+
+
+def money(amount: float, situation: Situation) -> str:
     """An amount in the log's currency, in words."""
     unit = f" {situation.histories.currency}" if situation.histories.currency else ""
     return f"{amount:,.2f}{unit}" if abs(amount) < 10 else f"{amount:,.0f}{unit}"

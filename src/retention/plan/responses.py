@@ -14,6 +14,7 @@ from retention.domain import Action
 from retention.errors import ConfigError
 from retention.frames.drawing import axes
 from retention.frames.table import BoolColumn, FloatColumn, IntColumn, Provenance, Table, TextColumn, column
+from retention.frames.texts import Labels, Told
 from retention.plan.proposals import Proposals
 from retention.plan.situation import Situation
 
@@ -139,11 +140,14 @@ class Responses(Table):
     def rows_for(self, strategy: TextColumn, action: TextColumn, segment: TextColumn) -> IntColumn:
         """The row for each strategy, action and segment; -1 where nothing was learned of the action."""
         known = {names: i for i, names in enumerate(self._names())}
-        wanted = list(zip(strategy.tolist(), action.tolist(), segment.tolist(), strict=True))
-        at = {
-            names: known.get(names, known.get((names[0], names[1], ANY_SEGMENT), -1)) for names in dict.fromkeys(wanted)
-        }
-        return np.fromiter((at[names] for names in wanted), dtype=np.int64, count=len(wanted))
+        coded = [Labels.of(names) for names in (strategy, action, segment)]
+        code = np.zeros(len(strategy), dtype=np.int64)
+        for names in coded:
+            code = code * len(names.labels) + names.codes
+        _, first, which = np.unique(code, return_index=True, return_inverse=True)
+        named = zip(*(names[first].tolist() for names in coded), strict=True)
+        rows = [known.get(one, known.get((one[0], one[1], ANY_SEGMENT), -1)) for one in named]
+        return np.asarray(rows, dtype=np.int64)[which.reshape(-1)]
 
     def apply(self, proposals: Proposals, situation: Situation) -> Proposals:
         """The proposals with gains as far as they were measured, each saying in its reason what its gain rests on.
@@ -159,23 +163,24 @@ class Responses(Table):
         at = self.rows_for(proposals.strategy, names, situation.tiering.tier[proposals.base_row])
         known = at >= 0
         factor, doubt = np.where(known, self.multiplier[at], 1.0), self.sd[at]
-        evidence = np.where(known, self.evidence[at], proposals.evidence)
-        told = [self._told(i) for i in range(len(self))]
-        reason = [
-            f"{why}; {told[i]}" if i >= 0 else why
-            for why, i in zip(proposals.reason.tolist(), at.tolist(), strict=True)
-        ]
-        assumed = dict.fromkeys(
-            zip(
-                proposals.strategy[evidence != "measured"].tolist(), names[evidence != "measured"].tolist(), strict=True
-            )
-        )
+        evidence: Any = Labels.of(np.where(known, self.evidence[at], proposals.evidence))
+        told = np.asarray(["", *(f"; {self._told(i)}" for i in range(len(self)))], dtype=np.str_)
+
+        def tell(rows: IntColumn) -> list[str]:
+            return [
+                why + more
+                for why, more in zip(proposals.reason[rows].tolist(), told[at[rows] + 1].tolist(), strict=True)
+            ]
+
+        reason: Any = Told(tell, np.arange(len(proposals)))
+        rests = evidence != "measured"
+        assumed = dict.fromkeys(zip(proposals.strategy[rests].tolist(), names[rests].tolist(), strict=True))
         return evolve(
             proposals,
             gain=proposals.gain * factor,
             gain_sd=np.where(known, np.abs(proposals.gain) * doubt, proposals.gain_sd),
             evidence=evidence,
-            reason=np.asarray(reason, dtype=np.str_),
+            reason=reason,
             assumptions=tuple(a for a in proposals.assumptions if (a.strategy, a.name) in assumed),
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from retention.domain import Action
-from retention.frames.table import FloatColumn
+from retention.frames.table import FloatColumn, IntColumn
 from retention.plan import proposing
 from retention.plan.actions import (
     CHECK_IN_CALL,
@@ -79,6 +79,11 @@ class CheckIn:
         rows = np.flatnonzero(wanted & proposing.top(worth.value, self.value_share))
         offers = ((self.call, self.call_lift), (self.email, self.email_lift), (self.card, self.card_lift))
         opens, closes = proposing.window(situation, rows)
+
+        def tell(whose: IntColumn) -> list[str]:
+            told = zip(proposing.rhythms(situation, whose), proposing.worths(situation, whose), strict=True)
+            return [f"{rhythm}; {worth}" for rhythm, worth in told]
+
         return proposing.proposals(
             self.name,
             situation,
@@ -89,7 +94,7 @@ class CheckIn:
             meaning="share of the margin at risk within the horizon that the contact keeps",
             opens=opens,
             closes=closes,
-            reasons=[f"{proposing.rhythm(situation, i)}; {proposing.worth(situation, i)}" for i in rows.tolist()],
+            reasons=tell,
         )
 
 
@@ -125,6 +130,16 @@ class NextConnection:
         wanted = early & soon & (outlook.p_alive >= self.min_p_alive) & (stake > 0) & np.isfinite(stake)
         rows = np.flatnonzero(wanted & proposing.top(situation.valuation.value, self.value_share))
         opens, closes = proposing.window(situation, rows, least_days=1)  # not a day beyond where she begins to look
+
+        def tell(whose: IntColumn) -> list[str]:
+            worth = proposing.worths_a_year(situation, whose)
+            told = zip(proposing.rhythms(situation, whose), outlook.p_leaves[whose].tolist(), worth, strict=True)
+            return [
+                f"{rhythm}: her next purchase comes into reach, and of such customers "
+                f"{leave:.0%} never make it; {worth}"
+                for rhythm, leave, worth in told
+            ]
+
         return proposing.proposals(
             self.name,
             situation,
@@ -135,11 +150,7 @@ class NextConnection:
             meaning="share of the departures at this turn that a contact within the window prevents",
             opens=opens,
             closes=closes,
-            reasons=[
-                f"{proposing.rhythm(situation, i)}: her next purchase comes into reach, and of such customers "
-                f"{outlook.p_leaves[i]:.0%} never make it; {proposing.worth_a_year(situation, i)}"
-                for i in rows.tolist()
-            ],
+            reasons=tell,
         )
 
 
@@ -172,11 +183,20 @@ class NextTier:
         soon = np.isnat(outlook.window_opens_at) | (ahead <= self.ahead_days)
         rows = np.flatnonzero(near & alive & soon)
         opens, closes = proposing.window(situation, rows)
-        reasons = [
-            f"{proposing.money(missing[i], situation)} of expected margin short of the tier {tiering.next_tier[i]} "
-            f"({proposing.money(floor[i], situation)}); {proposing.rhythm(situation, i)}"
-            for i in rows.tolist()
-        ]
+
+        def tell(whose: IntColumn) -> list[str]:
+            told = zip(
+                proposing.monies(tiering.to_next[whose], situation),
+                tiering.next_tier[whose].tolist(),
+                proposing.monies(tiering.score[whose] + tiering.to_next[whose], situation),
+                proposing.rhythms(situation, whose),
+                strict=True,
+            )
+            return [
+                f"{missing} of expected margin short of the tier {tier} ({floor}); {rhythm}"
+                for missing, tier, floor, rhythm in told
+            ]
+
         return proposing.proposals(
             self.name,
             situation,
@@ -187,7 +207,7 @@ class NextTier:
             meaning="chance that the contact brings the margin missing to the next tier",
             opens=opens,
             closes=closes,
-            reasons=reasons,
+            reasons=tell,
         )
 
 
@@ -223,12 +243,18 @@ class ThankQuietBest:
         alive = situation.outlook.p_alive >= self.min_p_alive
         rows = np.flatnonzero(quiet & alive & (worth > 0) & np.isfinite(worth) & proposing.top(worth, self.value_share))
         today = np.datetime64(situation.as_of, "D")
-        reasons = [
-            f"among the best {self.value_share:.0%} with {proposing.money(worth[i], situation)} of expected margin in "
-            f"{proposing.horizon(situation):.0f} days, but quiet: {per_year[i]:.1f} orders a year and "
-            f"{touched[i]} contacts in the last 365 days"
-            for i in rows.tolist()
-        ]
+        often, heard = per_year[rows], touched[rows]
+
+        def tell(whose: IntColumn) -> list[str]:
+            at = np.searchsorted(rows, whose)
+            amounts = proposing.monies(worth[whose], situation)
+            return [
+                f"among the best {self.value_share:.0%} with {amount} of expected margin in "
+                f"{proposing.horizon(situation):.0f} days, but quiet: {orders:.1f} orders a year and "
+                f"{contacts} contacts in the last 365 days"
+                for amount, orders, contacts in zip(amounts, often[at].tolist(), heard[at].tolist(), strict=True)
+            ]
+
         return proposing.proposals(
             self.name,
             situation,
@@ -239,7 +265,7 @@ class ThankQuietBest:
             meaning="share by which the contact raises the expected margin within the horizon",
             opens=np.full(len(rows), today),
             closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
-            reasons=reasons,
+            reasons=tell,
         )
 
 
@@ -268,9 +294,16 @@ class Handover:
         leaving = situation.leaving(self.causes) & ~situation.leaving(self.deceased, anywhere=True)
         rows = np.flatnonzero(leaving & (worth > 0) & np.isfinite(worth))
         today = np.datetime64(situation.as_of, "D")
-        causes = {int(row): cause for row, cause in zip(
-            situation.rows_of(situation.causes).tolist(), situation.causes.values(), strict=True
-        )}  # fmt: skip
+        causes = dict(zip(situation.rows_of(situation.causes).tolist(), situation.causes.values(), strict=True))
+
+        def tell(whose: IntColumn) -> list[str]:
+            amounts = proposing.monies(worth[whose], situation)
+            return [
+                f"leaves for a cause that nobody here can change ({causes[row]}), with {amount} of expected margin in "
+                f"{proposing.horizon(situation):.0f} days"
+                for row, amount in zip(whose.tolist(), amounts, strict=True)
+            ]
+
         return proposing.proposals(
             self.name,
             situation,
@@ -281,11 +314,7 @@ class Handover:
             meaning="share of the expected margin within the horizon that comes with the introduction",
             opens=np.full(len(rows), today),
             closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
-            reasons=[
-                f"leaves for a cause that nobody here can change ({causes[i]}), with "
-                f"{proposing.money(worth[i], situation)} of expected margin in {proposing.horizon(situation):.0f} days"
-                for i in rows.tolist()
-            ],
+            reasons=tell,
         )
 
 
@@ -330,22 +359,28 @@ class WinBack:
         lapsed = (outlook.p_alive < self.max_p_alive) & (outlook.idle_days <= self.max_idle_days)
         wanted = np.flatnonzero(lapsed & (stake > 0) & np.isfinite(stake))
         rows = wanted[proposing.top(stake[wanted], self.value_share)]
+        brings = stake[rows]
         today = np.datetime64(situation.as_of, "D")
+
+        def tell(whose: IntColumn) -> list[str]:
+            amounts = proposing.monies(brings[np.searchsorted(rows, whose)], situation)
+            return [
+                f"{rhythm}: most probably gone; {amount} of margin in {proposing.horizon(situation):.0f} days "
+                "if she returned"
+                for rhythm, amount in zip(proposing.rhythms(situation, whose), amounts, strict=True)
+            ]
+
         return proposing.proposals(
             self.name,
             situation,
             rows,
-            stake[rows],
+            brings,
             ((self.call, self.call_lift), (self.email, self.email_lift), (self.card, self.card_lift)),
             spread=self.spread,
             meaning="win-back rate: chance that she returns because of the contact",
             opens=np.full(len(rows), today),
             closes=np.full(len(rows), today + np.timedelta64(max(int(self.window_days) - 1, 0), "D")),
-            reasons=[
-                f"{proposing.rhythm(situation, i)}: most probably gone; {proposing.money(stake[i], situation)} "
-                f"of margin in {proposing.horizon(situation):.0f} days if she returned"
-                for i in rows.tolist()
-            ],
+            reasons=tell,
         )
 
 

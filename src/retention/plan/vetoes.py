@@ -15,6 +15,7 @@ from attrs import frozen
 
 from retention.errors import PlanError
 from retention.frames.table import BoolColumn, IntColumn, MinuteColumn, Table, TextColumn, column
+from retention.frames.texts import Labels, Texts, blank, joined
 from retention.plan.proposals import ContactPolicy, Proposals, Review
 from retention.plan.situation import Situation
 
@@ -29,11 +30,15 @@ _LATEST = np.datetime64("9999-12-31T23:59", "m")
 
 @frozen(eq=False, kw_only=True)
 class Passed:
-    """Which proposals pass all policies, and between which instants (UTC; NaT where any will do)."""
+    """Which proposals pass all policies, and between which instants (UTC; NaT where any will do).
+
+    ``refused`` says for each row of the vetoes which proposal it is about.
+    """
 
     allowed: BoolColumn
     not_before: MinuteColumn
     not_after: MinuteColumn
+    refused: IntColumn = attrs.field(factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -84,7 +89,8 @@ def gate(
     allowed = np.ones(n, dtype=bool)
     first, last = np.full(n, _EARLIEST), np.full(n, _LATEST)
     timers: list[str] = []
-    parts: list[VetoTable] = []
+    parts: list[dict[str, Any]] = []
+    which: list[IntColumn] = []
     notes: list[str] = []
     names = np.asarray([a.name for a in proposals.actions], dtype=np.str_)
     channels = np.asarray([a.channel for a in proposals.actions], dtype=np.str_)
@@ -92,17 +98,22 @@ def gate(
     def refuse(mask: BoolColumn, policy: str, reason: TextColumn) -> None:
         refused = np.flatnonzero(mask)
         if len(refused):
+            which.append(refused)
+            action = proposals.action[refused]
             parts.append(
-                VetoTable(
-                    customer_id=proposals.customer_id[refused],
-                    action=names[proposals.action[refused]],
-                    channel=channels[proposals.action[refused]],
-                    policy=np.full(len(refused), policy),
-                    reason=reason[refused],
-                )
+                {
+                    "customer_id": proposals.customer_id[refused],
+                    "action": Labels(action, names),
+                    "channel": Labels(action, channels),
+                    "policy": Labels.constant(policy, len(refused)),
+                    "reason": Labels.of(reason[refused]),
+                }
             )
 
-    asked = attrs.evolve(proposals, **{name: values.view() for name, values in proposals.columns().items()})
+    views: dict[str, Any] = {
+        name: values.view() for name, values in proposals.columns().items() if isinstance(values, np.ndarray)
+    }
+    asked = attrs.evolve(proposals, **views)
     sealed = attrs.evolve(situation, causes=_sealed(situation.causes), attributes=_sealed(situation.attributes))
     for name, policy in _by_name(policies):
         review, note = _ask(name, policy, asked, sealed)
@@ -115,15 +126,17 @@ def gate(
             last = np.where(np.isnat(review.not_after), last, np.minimum(last, review.not_after))
     never = allowed & (first > last)
     if never.any():
-        refuse(never, " and ".join(timers), np.full(n, "no time of day is left that all of them allow"))
+        told: Any = Labels.constant("no time of day is left that all of them allow", n)
+        refuse(never, " and ".join(timers), told)
     passed = Passed(
         allowed=allowed & ~never,
         not_before=np.where(first > _EARLIEST, first, np.datetime64("NaT", "m")),
         not_after=np.where(last < _LATEST, last, np.datetime64("NaT", "m")),
+        refused=np.concatenate([np.zeros(0, dtype=np.int64), *which]),
     )
     if not parts:
         return passed, VetoTable.none(), tuple(notes)
-    columns: dict[str, Any] = {c: np.concatenate([part.columns()[c] for part in parts]) for c in parts[0].columns()}
+    columns: dict[str, Any] = {name: joined([part[name] for part in parts]) for name in parts[0]}
     return passed, VetoTable(**columns), tuple(notes)
 
 
@@ -166,7 +179,7 @@ def _ask(name: str, policy: ContactPolicy, proposals: Proposals, situation: Situ
     if review is None:
         reason = f"the policy {name!r} {fault}{FAILED}"
         return Review.veto(np.ones(len(proposals), dtype=bool), reason), reason
-    silent = ~review.allowed & (np.strings.str_len(np.strings.strip(review.reason)) == 0)
+    silent = ~review.allowed & blank(review.reason)
     if silent.any():
         unexplained = f"the policy {name!r} refused and gave no reason"
         review = attrs.evolve(review, reason=np.where(silent, unexplained, review.reason))
@@ -213,7 +226,9 @@ def _read(answer: object, n: int) -> tuple[str, Review | None]:
     """The answer if it is a whole one, else what is wrong with it."""
     if not isinstance(answer, Review):
         return f"answered with a {type(answer).__name__}, not a Review", None
-    allowed, reason = np.asarray(answer.allowed), np.asarray(answer.reason)
+    allowed = np.asarray(answer.allowed)
+    reason: Any = answer.reason
+    reason = reason if isinstance(reason, Texts) else np.asarray(reason)
     if allowed.shape != (n,) or reason.shape != (n,):
         return "answered for another number of proposals than it was asked about", None
     if allowed.dtype != np.bool_:
@@ -221,12 +236,12 @@ def _read(answer: object, n: int) -> tuple[str, Review | None]:
     if n and reason.dtype.kind != "U":
         return f"gave reasons of {reason.dtype} where text is asked for", None
     if answer.not_before is None and answer.not_after is None:
-        return "", Review(allowed=allowed, reason=reason.astype(np.str_))
+        return "", Review(allowed=allowed, reason=reason if isinstance(reason, Texts) else reason.astype(np.str_))
     times = [np.asarray(given) for given in (answer.not_before, answer.not_after)]
     if any(given.dtype.kind != "M" or given.shape != (n,) for given in times):
         return "gave a time of day that is not two instants (datetime64) for each proposal", None
     first, last = times
     begun = first.astype("datetime64[m]")
     begun = np.where(begun < first, begun + np.timedelta64(1, "m"), begun)  # the first whole minute within
-    told = reason.astype(np.str_)
+    told = reason if isinstance(reason, Texts) else reason.astype(np.str_)
     return "", Review(allowed=allowed, reason=told, not_before=begun, not_after=last.astype("datetime64[m]"))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from retention.errors import ConfigError
 from retention.plan.allocate import Allocation
-from retention.plan.demand import checked_indices, checked_limit, checked_places
+from retention.plan.figures import checked_indices, checked_limit, checked_places
 
 __all__ = ["WeeklyAllocation", "allocate_weeks"]
 

@@ -85,9 +85,7 @@ class Arms(Table):
         )
 
 
-def of_the_decided(
-    journal: "Journal", log: TransactionLog | TransactionScan
-) -> tuple[TransactionLog, dt.date | None]:
+def of_the_decided(journal: "Journal", log: TransactionLog | TransactionScan) -> tuple[TransactionLog, dt.date | None]:
     """The receipts in memory, and their last day; of a scan the receipts of those alone about whom was decided."""
     if not isinstance(log, TransactionScan):
         return log, as_day(log.day.max()) if len(log) else None

@@ -377,7 +377,7 @@ def _others(plan: Plan) -> dict[str, Any]:
     """Everyone of the base once: contacted, or why not."""
     considered = plan.considered
     with_fate = {
-        fate: np.isin(plan.customer_id, considered.customer_id[considered.fate == fate])
+        fate: _among(plan.customer_id, considered.customer_id[considered.fate == fate])
         for fate in ("budget", "no gain", "vetoed")
     }
     left = plan.decision == "none"
@@ -415,6 +415,16 @@ def _others(plan: Plan) -> dict[str, Any]:
             ],
         ),
     }
+
+
+def _among(ids: Any, some: Any) -> Any:
+    """Which of the ids are among some of them; those of a base are in order, and need no sorting."""
+    if not len(some) or not np.all(ids[1:] > ids[:-1]):
+        return np.isin(ids, some)
+    mask = np.zeros(len(ids), dtype=bool)
+    spot = np.minimum(np.searchsorted(ids, some), len(ids) - 1)
+    mask[spot[ids[spot] == some]] = True
+    return mask
 
 
 def _quality(night: Reportable) -> dict[str, Any]:

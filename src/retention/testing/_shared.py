@@ -10,6 +10,7 @@ import numpy as np
 from attrs import define, field
 
 from retention.frames.table import Table
+from retention.frames.texts import Texts
 from retention.plan.proposals import Proposals
 from retention.plan.situation import Situation
 from retention.testing._state import watched
@@ -67,8 +68,8 @@ def nothing_shared_changes() -> Iterator[None]:
 
 def snapshot(value: Any) -> Any:
     """What a thing holds now, in copies; two of them are compared with :func:`alike`."""
-    if isinstance(value, np.ndarray):
-        return value.copy()
+    if isinstance(value, np.ndarray | Texts):
+        return np.array(value)
     if isinstance(value, Mapping):
         return {name: snapshot(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,7 @@
 """Tiers by expected margin."""
 
 from itertools import pairwise
+from typing import Any
 
 import attrs
 import numpy as np
@@ -8,6 +9,7 @@ from attrs import field, frozen
 
 from retention.domain import Tier
 from retention.errors import ConfigError
+from retention.frames.texts import Labels
 from retention.histories import Histories
 from retention.tiers.tiering import Tiering
 from retention.value.valuation import Valuation
@@ -56,17 +58,23 @@ class MarginBands:
         kept = [i for i, cut in enumerate(cuts) if i == 0 or cut > cuts[i - 1]]
         names = [self.names[0], *(self.names[i + 1] for i in kept)]
         floors = np.array([-np.inf, *(cuts[i] for i in kept)])
-        rank = np.searchsorted(floors, score, side="right") - 1
-        above = np.append(floors[1:], np.inf)[rank]
-        at_top = rank == len(names) - 1
+        rank = (np.searchsorted(floors, score, side="right") - 1).astype(np.int64)
+        to_next = np.append(floors[1:], np.inf)[rank]
+        to_next -= score
+        to_next[rank == len(names) - 1] = 0.0
         labels = np.asarray([*names, ""], dtype=np.str_)
+        place = rank.astype(np.min_scalar_type(len(names)))
+        tier: Any = Labels(place, labels)
+        next_tier: Any = Labels(place + place.dtype.type(1), labels)
+        for values in (rank, to_next):
+            values.flags.writeable = False  # a table takes what never changes as it is
         return Tiering(
             customer_id=histories.customer_id,
-            tier=labels[rank],
-            rank=rank.astype(np.int64),
+            tier=tier,
+            rank=rank,
             score=score,
-            next_tier=labels[rank + 1],
-            to_next=np.where(at_top, 0.0, above - score),
+            next_tier=next_tier,
+            to_next=to_next,
             tiers=tuple(
                 Tier(name=name, rank=i, floor=float(floor))
                 for i, (name, floor) in enumerate(zip(names, floors, strict=True))

@@ -1,15 +1,19 @@
 """When each customer is due, whether she is late on her own clock, and what is at stake each day."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from retention.errors import ConfigError
 from retention.frames.table import FloatColumn
+from retention.frames.texts import Labels
 from retention.histories import Histories
 from retention.timing.backtest import Clock, FittedClock
 from retention.timing.clocks import fitted_clock, read_clock
-from retention.timing.cycle import LOOKING, NO_CYCLE
+from retention.timing.cycle import LOOKING, NAMES, NO_CYCLE
 from retention.timing.outlook import Outlook
 from retention.timing.rhythm import Rhythm
 from retention.value.asked import holds
@@ -17,6 +21,7 @@ from retention.value.asked import holds
 __all__ = ["anticipate"]
 
 _DAYS_TO_ACT = 14
+_BLOCK = 65_536  # customers at a time: temporaries stay in cache and memory stays flat
 
 
 def anticipate(
@@ -71,41 +76,72 @@ def anticipate(
             remedy="tail=0.05 and least_gaps=2 are usual",
         )
     fitted, name = fitted_clock(clock, histories)
-    h = histories
-    told = read_clock(fitted, h, name)
+    told = _Columns(len(histories))
+    for start in range(0, max(len(histories), 1), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        told.put(rows, _part(histories[rows], fitted, name, tail, least_gaps))
+    learned = attrs.asdict(fitted) if isinstance(fitted, Rhythm) else dict(getattr(fitted, "params", {}))
+    return Outlook(
+        customer_id=histories.customer_id,
+        **told.settled(),
+        tail=tail,
+        currency=histories.currency,
+        provenance=attrs.evolve(histories.provenance, model=name, parameters=learned),
+    )
+
+
+def _part(h: Histories, clock: FittedClock, name: str, tail: float, least_gaps: int) -> dict[str, Any]:
+    """The columns of some customers; ``stage`` as a place in ``NAMES``."""
+    told, idle = read_clock(clock, h, name), h.idle_days
     overdue = (told.silence <= tail) & (h.frequency >= least_gaps)
-    as_of = h.last_at + _whole_days(h.idle_days)
+    as_of = h.last_at + _whole_days(idle)
     opens, next_due, closes = (h.last_at + _whole_days(days) for days in told.due)
-    late, stage = overdue, np.full(len(h), NO_CYCLE)
-    if told.place is not None:
-        stage, late = told.place.stage, overdue | (told.place.stage == LOOKING)
-        opens = np.where(told.place.has_cycle, told.place.window_opens_at, opens)
-        closes = np.where(told.place.has_cycle, told.place.window_closes_at, closes)
+    late, stage = overdue, np.full(len(h), NAMES.tolist().index(NO_CYCLE), np.int8)
+    if (place := told.place) is not None:
+        stage, late = place.stage, overdue | (NAMES[place.stage] == LOOKING)
+        has = np.flatnonzero(place.has_cycle)
+        opens[has] = h.last_at[has] + _whole_days(place.opens_days[has])
+        closes[has] = h.last_at[has] + _whole_days(place.closes_days[has])
     opens, closes = np.where(late, as_of, opens), np.where(late, as_of + np.timedelta64(_DAYS_TO_ACT, "D"), closes)
     seen = np.where(h.frequency > 0, h.recency_days, h.age_days)
     per_day = np.maximum(h.margin, 0.0) / (seen + told.gap_after_last)
-    learned = attrs.asdict(fitted) if isinstance(fitted, Rhythm) else dict(getattr(fitted, "params", {}))
     low, usual, high = told.gap
-    return Outlook(
-        customer_id=h.customer_id,
-        usual_gap_days=usual,
-        gap_low_days=low,
-        gap_high_days=high,
-        idle_days=h.idle_days,
-        silence_probability=told.silence,
-        overdue=overdue,
-        stage=stage,
-        p_alive=told.p_alive,
-        p_leaves=told.p_leaves,
-        next_due_at=next_due,
-        window_opens_at=opens,
-        window_closes_at=np.maximum(opens, closes),
-        margin_per_day=per_day,
-        at_risk_per_day=np.where(overdue, per_day * told.p_alive, 0.0),
-        tail=tail,
-        currency=h.currency,
-        provenance=attrs.evolve(h.provenance, model=name, parameters=learned),
-    )
+    return {
+        "usual_gap_days": usual,
+        "gap_low_days": low,
+        "gap_high_days": high,
+        "idle_days": idle,
+        "silence_probability": told.silence,
+        "overdue": overdue,
+        "stage": stage,
+        "p_alive": told.p_alive,
+        "p_leaves": told.p_leaves,
+        "next_due_at": next_due,
+        "window_opens_at": opens,
+        "window_closes_at": np.maximum(opens, closes),
+        "margin_per_day": per_day,
+        "at_risk_per_day": np.where(overdue, per_day * told.p_alive, 0.0),
+    }
+
+
+class _Columns:
+    """Columns that are filled part by part and then never change: so they need no copy, and no second memory."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.known: dict[str, NDArray[Any]] = {}
+
+    def put(self, rows: slice, part: Mapping[str, NDArray[Any]]) -> None:
+        for name, values in part.items():
+            if name not in self.known:
+                self.known[name] = np.empty(self.rows, values.dtype)
+            self.known[name][rows] = values
+
+    def settled(self) -> dict[str, Any]:
+        """The columns, that nobody can write to; the stage by its name."""
+        for values in self.known.values():
+            values.flags.writeable = False
+        return self.known | {"stage": Labels(self.known["stage"], NAMES)}
 
 
 def _whole_days(days: FloatColumn) -> NDArray[np.timedelta64]:

@@ -10,8 +10,8 @@ from retention.errors import ConfigError, ModelError
 from retention.frames.table import FloatColumn
 from retention.histories import Histories
 from retention.timing.backtest import Clock, FittedClock, LogT
-from retention.timing.cycle import Cycle, cycle
-from retention.timing.rhythm import Regularity, Rhythm
+from retention.timing.cycle import Place, place_of
+from retention.timing.rhythm import Regularity, Rhythm, statistics
 from retention.value.purchases.fitted import FittedPurchases
 from retention.value.purchases.model import PurchaseModel
 from retention.value.purchases.paretoggg import ParetoGGG
@@ -23,6 +23,7 @@ LONG_DAYS = 3650.0
 
 _DAYS = np.geomspace(0.5, LONG_DAYS, 40)
 _BLOCK = 65_536  # customers at a time: the table of days by customers stays in memory
+_QUARTERS = (0.25, 0.5, 0.75)
 _LEAST, _MOST = 1e-300, 1.0 - 1e-16  # a chance whose logarithm is a number
 _SLACK = 1e-6  # a clock's rounding
 _FEW = 1e-5
@@ -110,7 +111,7 @@ class Reading(NamedTuple):
     p_alive: FloatColumn
     p_leaves: FloatColumn
     gap_after_last: FloatColumn | float
-    place: Cycle | None
+    place: Place | None
 
 
 def fitted_clock(clock: Clock | FittedClock | None, histories: Histories) -> tuple[FittedClock, str]:
@@ -169,8 +170,8 @@ def read_clock(clock: FittedClock, histories: Histories, name: str) -> Reading:
         then = _chances(clock, attrs.evolve(block, age_days=block.recency_days), name)
         now = _chances(clock, block, name)
         alive = _answer(clock.p_alive(block), len(block), name, "p_alive")
-        gaps = [_within(then, share) for share in (0.25, 0.5, 0.75)]
-        due = [block.idle_days + _within(now, share) for share in (0.25, 0.5, 0.75)]
+        gaps = [_within(then, share) for share in _QUARTERS]
+        due = [block.idle_days + _within(now, share) for share in _QUARTERS]
         long = then[:, -1]
         quiet = 1.0 - np.divide(_chance_at(then, block.idle_days), long, out=np.zeros(len(block)), where=long > _LEAST)
         parts.append((*gaps, *due, np.clip(quiet, 0.0, 1.0), alive, 1.0 - long))
@@ -179,24 +180,46 @@ def read_clock(clock: FittedClock, histories: Histories, name: str) -> Reading:
 
 
 def _told(clock: CyclicClock, h: Histories) -> Reading:
+    if isinstance(clock, Rhythm):
+        return _of_rhythm(clock, h)
     silence = clock.silence(h)
-    alive = clock.p_alive(h)
-    place = cycle(h, rhythm=clock)
-
-    def due(share: float) -> FloatColumn:
-        later = clock.gap_exceeded(h, silence * (1.0 - share))
-        return np.clip(np.maximum(later, h.idle_days), 0.0, h.idle_days + LONG_DAYS)
-
     low, usual, high = (clock.gap_exceeded(h, share) for share in (0.75, 0.5, 0.25))
+    early, middle, late = (_still(clock.gap_exceeded(h, silence * (1.0 - share)), h.idle_days) for share in _QUARTERS)
     return Reading(
         gap=(low, usual, high),
-        due=(due(0.25), due(0.5), due(0.75)),
+        due=(early, middle, late),
         silence=silence,
-        p_alive=alive,
+        p_alive=clock.p_alive(h),
         p_leaves=clock.p_leaves(h),
         gap_after_last=clock.typical_gap_days,
-        place=place,
+        place=place_of(clock, h, silence),
     )
+
+
+def _of_rhythm(clock: Rhythm, h: Histories) -> Reading:
+    """The same of a Rhythm, whose answers have most of their mathematics in common."""
+    from retention._kernels import logt
+
+    x, log_sum, log_squares, idle = statistics(h)
+    prior = clock._prior()
+    post = logt.posterior(prior, x, log_sum, log_squares)
+    silence = logt.survival(post, idle)
+    low, usual, high = (logt.exceeded(post, share) for share in (0.75, 0.5, 0.25))
+    early, middle, late = (_still(days, idle) for days in logt.coming(post, silence, _QUARTERS))
+    return Reading(
+        gap=(low, usual, high),
+        due=(early, middle, late),
+        silence=silence,
+        p_alive=logt.p_alive(prior, x, logt.with_pauses(prior, post, idle, silence)),
+        p_leaves=clock.p_leaves(h),
+        gap_after_last=clock.typical_gap_days,
+        place=place_of(clock, h, silence),
+    )
+
+
+def _still(days: FloatColumn, idle: FloatColumn) -> FloatColumn:
+    """No day that is over, and none that is too far to be one."""
+    return np.clip(np.maximum(days, idle), 0.0, idle + LONG_DAYS)
 
 
 def _chances(clock: FittedClock, histories: Histories, name: str) -> FloatColumn:

@@ -1,10 +1,11 @@
 """Where each customer stands between two purchases: just bought, settled, itching or looking, on her own clock."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from retention.errors import ConfigError
 from retention.frames.drawing import axes
@@ -16,7 +17,19 @@ from retention.value.asked import holds
 if TYPE_CHECKING:
     from retention.timing.clocks import CyclicClock
 
-__all__ = ["ITCHING", "LOOKING", "NO_CYCLE", "STAGES", "Cycle", "CycleBands", "cycle"]
+__all__ = [
+    "BOUNDS",
+    "ITCHING",
+    "LOOKING",
+    "NAMES",
+    "NO_CYCLE",
+    "STAGES",
+    "Cycle",
+    "CycleBands",
+    "Place",
+    "cycle",
+    "place_of",
+]
 
 STAGES = (JUST_BOUGHT, SETTLED, ITCHING, LOOKING) = ("just bought", "settled", "itching", "looking")
 """The stages in order; each begins where the one before ends."""
@@ -24,7 +37,14 @@ STAGES = (JUST_BOUGHT, SETTLED, ITCHING, LOOKING) = ("just bought", "settled", "
 NO_CYCLE = "no cycle"
 """The stage of who has no clock to stand on: too few purchases, or none that waiting says anything about."""
 
+BOUNDS = (0.05, 0.25, 0.75)
+"""The risks of shopping around at which a stage ends and the next begins."""
+
+_LEAST_GAPS, _SURE = 3, 0.9
 _MOST_DAYS = 36_500.0
+
+NAMES = np.array([*STAGES, NO_CYCLE])
+"""The stages, and last what stands in for one."""
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -115,13 +135,49 @@ class Cycle(Table):
         return f"<Cycle: {len(self):,} customers: {counts}>"
 
 
+class Place(NamedTuple):
+    """Where each customer stands by her cycle: her stage, a place in ``NAMES``; whether she has a cycle; and from when
+    to when after a purchase the window lasts, in days, of those who have one."""
+
+    stage: NDArray[np.int8]
+    has_cycle: BoolColumn
+    opens_days: FloatColumn
+    closes_days: FloatColumn
+
+
+def place_of(clock: "Rhythm | CyclicClock", h: Histories, silence: FloatColumn) -> Place:
+    """What an outlook needs of ``cycle``, and no more: a Rhythm is asked for windows only of those who have them.
+
+    ``silence`` is the clock's own.
+    """
+    if not isinstance(clock, Rhythm):
+        told = cycle(h, rhythm=clock)
+        return Place(_stage(told.p_looking, told.has_cycle), told.has_cycle, told.opens_days, told.closes_days)
+    some = np.flatnonzero(h.frequency >= _LEAST_GAPS)
+    some = some[clock._surely_regular(h, some, _SURE)]
+    has, opens, closes = np.zeros(len(h), dtype=bool), np.zeros(len(h)), np.zeros(len(h))
+    has[some] = True
+    hers = h.take(some)
+    for days, bound in ((opens, BOUNDS[1]), (closes, BOUNDS[2])):
+        days[some] = np.minimum(clock.gap_exceeded(hers, 1.0 - bound), _MOST_DAYS)
+    return Place(_stage(1.0 - silence, has), has, opens, closes)
+
+
+def _stage(looking: FloatColumn, has: BoolColumn, bounds: tuple[float, float, float] = BOUNDS) -> NDArray[np.int8]:
+    stage = np.zeros(len(looking), np.int8)
+    for bound in bounds:
+        stage += looking >= bound
+    stage[~has] = len(STAGES)
+    return stage
+
+
 def cycle(
     histories: Histories,
     *,
     rhythm: "Rhythm | CyclicClock | None" = None,
-    bounds: tuple[float, float, float] = (0.05, 0.25, 0.75),
-    least_gaps: int = 3,
-    sure: float = 0.9,
+    bounds: tuple[float, float, float] = BOUNDS,
+    least_gaps: int = _LEAST_GAPS,
+    sure: float = _SURE,
     interval: float = 0.90,
 ) -> Cycle:
     """Each customer's stage between two purchases, judged on her own clock.
@@ -159,7 +215,6 @@ def cycle(
             rule="bounds rise between 0 and 1, the others are probabilities, gaps are counted",
             remedy="bounds=(0.05, 0.25, 0.75), sure=0.9, interval=0.90, least_gaps=3",
         )
-    first, second, third = bounds
     clock: Any = Rhythm.fit(histories) if rhythm is None else rhythm
     h = histories
     looking = 1.0 - clock.silence(h)
@@ -167,14 +222,13 @@ def cycle(
     even = clock.regularity(h, interval)
     has = (h.frequency >= least_gaps) & (even.above >= sure)
     settles, opens, closes = (np.minimum(clock.gap_exceeded(h, 1.0 - b), _MOST_DAYS) for b in bounds)
-    place = (looking >= first).astype(int) + (looking >= second) + (looking >= third)
     ours = isinstance(clock, Rhythm)
     name = "log-t renewal" if ours else str(getattr(clock, "name", type(clock).__name__))
     learned = attrs.asdict(clock) if ours else dict(getattr(clock, "params", {}))
     whole = [np.rint(days).astype("timedelta64[D]") for days in (opens, closes)]
     return Cycle(
         customer_id=h.customer_id,
-        stage=np.where(has, np.asarray(STAGES)[place], NO_CYCLE),
+        stage=NAMES[_stage(looking, has, bounds)],
         has_cycle=has,
         usual_gap_days=usual,
         usual_low_days=low,
@@ -191,7 +245,7 @@ def cycle(
         closes_days=closes,
         window_opens_at=h.last_at + whole[0],
         window_closes_at=h.last_at + whole[1],
-        bounds=(float(first), float(second), float(third)),
+        bounds=(float(bounds[0]), float(bounds[1]), float(bounds[2])),
         interval=float(interval),
         provenance=attrs.evolve(h.provenance, model=name, parameters=learned),
     )

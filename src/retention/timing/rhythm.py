@@ -1,20 +1,22 @@
 """Each customer's rhythm: what the base's gaps say, corrected by her own."""
 
-from typing import ClassVar, NamedTuple, Self
+import math
+from typing import Any, ClassVar, NamedTuple, Self
 
 import attrs
 import numpy as np
 from attrs import frozen
 
 from retention.errors import ConfigError, RetentionError
-from retention.frames.table import FloatColumn
+from retention.frames.table import BoolColumn, FloatColumn, IntColumn
 from retention.histories import Histories
 from retention.value.asked import checked_interval
 
-__all__ = ["Regularity", "Rhythm"]
+__all__ = ["Regularity", "Rhythm", "statistics"]
 
 _MOST_FITTED = 20_000
 _FIRST = 10
+_FAR = 6.0  # standard deviations of the prior: further away nothing is looked for
 
 
 class Regularity(NamedTuple):
@@ -85,35 +87,38 @@ class Rhythm:
 
         Raises RetentionError for histories without log gaps, ConfigError for pauses out of range.
         """
-        from scipy.optimize import minimize
-
-        from retention._kernels import logt
+        from retention._kernels import logt, logt_total, newton
 
         step = max(1, -(-len(histories) // _MOST_FITTED))
         sample = histories.take(slice(None, None, step))
-        x, log_sum, log_squares, idle = _statistics(sample)
+        x, log_sum, log_squares, idle = statistics(sample)
         gaps = float(x.sum())
         typical = float(log_sum.sum() / gaps) if gaps else float(np.log(max(np.median(idle), 1.0))) if len(x) else 3.0
 
         centre = np.array([typical, 0.0, np.log(4.0), np.log(0.5), -2.0, 1.0])
         width = np.array([2.0, 1.5, 1.0, 1.0, 1.5, 1.5])
 
-        def prior_at(theta: FloatColumn) -> logt.Prior:
-            leaving, size = 1.0 / (1.0 + np.exp(-theta[4])), np.exp(theta[5])
-            kappa0, nu0, s0_squared = (float(v) for v in np.exp(theta[1:4]))
-            left, stayed = float(leaving * size), float((1.0 - leaving) * size)
-            return logt.Prior(float(theta[0]), kappa0, nu0, s0_squared, left, stayed, pause, stretch)
+        def prior_at(place: FloatColumn) -> tuple[logt.Prior, float]:
+            """The clocks so many standard deviations of the prior away from its middle, and their rate of leaving."""
+            m0, *logs, leaving, size = (centre + width * place).tolist()
+            kappa0, nu0, s0_squared, size = np.exp([*logs, size]).tolist()
+            leaving = 1.0 / (1.0 + math.exp(-leaving))
+            stays = (1.0 - leaving) * size
+            return logt.Prior(m0, kappa0, nu0, s0_squared, leaving * size, stays, pause, stretch), leaving
 
-        def loss(theta: FloatColumn, every: int) -> float:
-            some = (values[::every] for values in (x, log_sum, log_squares, idle))
-            fit = logt.log_likelihood(prior_at(theta), *some).sum() if len(x) else 0.0
-            return float(0.5 * np.sum(((theta - centre) / width) ** 2) - fit)
-
-        bounds = list(zip(centre - 6 * width, centre + 6 * width, strict=True))
-        best = centre
+        best = np.zeros(6)
         for every in (_FIRST, 1) if len(x) > _MOST_FITTED // 4 else (1,):  # some of them say where to begin
-            best = minimize(loss, best, args=(every,), method="L-BFGS-B", bounds=bounds).x
-        prior = prior_at(best)
+            total = logt_total.prepared(*(values[::every] for values in (x, log_sum, log_squares, idle)))
+
+            def objective(place: FloatColumn, total: Any = total) -> tuple[float, FloatColumn, FloatColumn]:
+                prior, leaving = prior_at(place)
+                value, gradient, hessian = total(prior)
+                back, bend = _to_logs(prior, leaving, gradient)
+                hessian = width * (back @ hessian @ back.T + bend) * width[:, None] - np.eye(6)
+                return value - float(place @ place) / 2, width * (back @ gradient) - place, hessian
+
+            best = newton.maximise(objective, best, bound=_FAR).point
+        prior, _ = prior_at(best)
         fit = logt.log_likelihood(prior, x, log_sum, log_squares, idle).sum() if len(x) else 0.0
         return cls(
             m0=prior.m0,
@@ -132,7 +137,7 @@ class Rhythm:
         """The chance that one of her gaps lasts as long as her present silence."""
         from retention._kernels import logt
 
-        x, log_sum, log_squares, idle = _statistics(histories)
+        x, log_sum, log_squares, idle = statistics(histories)
         return logt.survival(logt.posterior(self._prior(), x, log_sum, log_squares), idle)
 
     def gap_exceeded(self, histories: Histories, probability: FloatColumn | float) -> FloatColumn:
@@ -144,14 +149,14 @@ class Rhythm:
             raise ConfigError(
                 "a probability outside [0, 1]", rule="a gap is exceeded with some probability", remedy="0.5"
             )
-        x, log_sum, log_squares, _ = _statistics(histories)
+        x, log_sum, log_squares, _ = statistics(histories)
         return logt.exceeded(logt.posterior(self._prior(), x, log_sum, log_squares), probability)
 
     def p_alive(self, histories: Histories) -> FloatColumn:
         """Probability that she still comes."""
         from retention._kernels import logt
 
-        x, log_sum, log_squares, idle = _statistics(histories)
+        x, log_sum, log_squares, idle = statistics(histories)
         prior = self._prior()
         return logt.p_alive(prior, x, logt.open_survival(prior, logt.posterior(prior, x, log_sum, log_squares), idle))
 
@@ -179,7 +184,7 @@ class Rhythm:
                 rule="a horizon is zero days or more: one number, or one a customer",
                 remedy="give days",
             )
-        x, log_sum, log_squares, idle = _statistics(histories)
+        x, log_sum, log_squares, idle = statistics(histories)
         prior = self._prior()
         post = logt.posterior(prior, x, log_sum, log_squares)
         now, then = logt.open_survival(prior, post, idle), logt.open_survival(prior, post, idle + ahead)
@@ -193,7 +198,7 @@ class Rhythm:
         """
         from retention._kernels import logt
 
-        x, log_sum, log_squares, idle = (values[:, None] for values in _statistics(histories))
+        x, log_sum, log_squares, idle = (values[:, None] for values in statistics(histories))
         prior, ahead = self._prior(), np.asarray(days, dtype=np.float64)[None, :]
         post = logt.posterior(prior, x, log_sum, log_squares)
         now = logt.open_survival(prior, post, idle)
@@ -206,7 +211,7 @@ class Rhythm:
         from retention._kernels import logt
 
         checked_interval(interval)
-        x, log_sum, log_squares, _ = _statistics(histories)
+        x, log_sum, log_squares, _ = statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         # The scale of her next gap holds her own variance once and the doubt about her mean 1 / weight times.
         reach = logt.student_quantile(post.degrees, 0.5 + interval / 2) * post.scale / np.sqrt(post.weight + 1.0)
@@ -228,7 +233,7 @@ class Rhythm:
         from retention._kernels import logt, wholedays
 
         checked_interval(interval)
-        x, log_sum, log_squares, _ = _statistics(histories)
+        x, log_sum, log_squares, _ = statistics(histories)
         post = logt.posterior(self._prior(), x, log_sum, log_squares)
         mean_gap = np.divide(histories.recency_days, x, out=np.full(len(x), np.inf), where=x > 0)
         low, value, high = (
@@ -237,13 +242,39 @@ class Rhythm:
         )
         return Regularity(value, low, high, logt.variance_below(post, wholedays.log_variance(self.CYCLE, mean_gap)))
 
+    def _surely_regular(self, h: Histories, rows: IntColumn, sure: float) -> BoolColumn:
+        """Whether these customers, who have gaps, are more regular than ``CYCLE`` with that probability."""
+        from retention._kernels import logt, wholedays
+
+        x = h.frequency[rows].astype(np.float64)
+        post = logt.posterior(self._prior(), x, h.gap_log_sum[rows], h.gap_log_squares[rows])
+        bound = wholedays.log_variance(self.CYCLE, h.recency_days[rows] / x)
+        return np.asarray(logt.variance_below(post, bound) >= sure)
+
     def _prior(self) -> "logt.Prior":  # type: ignore[name-defined] # noqa: F821
         from retention._kernels import logt
 
         return logt.Prior(self.m0, self.kappa0, self.nu0, self.s0_squared, self.a, self.b, self.pause, self.stretch)
 
 
-def _statistics(h: Histories) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
+def _to_logs(prior: Any, leaving: float, gradient: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+    """From derivatives by the clocks' parameters to those by m0, three logs, the logit of leaving and the log of a + b:
+    the matrix of first derivatives, and what the second ones add to a Hessian."""
+    _, kappa0, nu0, s0_squared, a, b = prior[:6]
+    turn = a * (1.0 - leaving)  # of a by the logit; b loses what a gains
+    back = np.diag([1.0, kappa0, nu0, s0_squared, turn, b])
+    back[4, 5], back[5, 4] = -turn, a
+    bend = np.diag([0.0, *(gradient[1:4] * (kappa0, nu0, s0_squared)), 0.0, gradient[4] * a + gradient[5] * b])
+    bend[4, 4] = (gradient[4] - gradient[5]) * turn * (1.0 - 2.0 * leaving)
+    bend[4, 5] = bend[5, 4] = (gradient[4] - gradient[5]) * turn
+    return back, bend
+
+
+def statistics(h: Histories) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
+    """Number of gaps, sum of their logs, sum of squares of these, days since the last purchase: one a customer.
+
+    Raises RetentionError where gaps are not known.
+    """
     # Squares of log gaps add up to 0 only if every gap is one day, and then recency is their number.
     absent = (h.frequency > 0) & (h.gap_log_squares == 0) & (h.recency_days != h.frequency)
     if absent.any():

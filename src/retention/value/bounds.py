@@ -7,6 +7,7 @@ import numpy as np
 
 from retention.frames.table import BoolColumn, FloatColumn
 from retention.histories import Histories
+from retention.value.margins.fitted import FittedOnDays
 from retention.value.margins.protocol import FittedMargin, Moments
 
 __all__ = [
@@ -41,7 +42,7 @@ def bounds_of_base(
     which: Any,
     histories: Histories,
     margin: FittedMargin,
-    log_rate: FloatColumn,
+    log_rate: FloatColumn | None,
     totals: FloatColumn,
     value: FloatColumn,
     interval: float,
@@ -54,19 +55,43 @@ def bounds_of_base(
     customers, so variances add up; doubt about the parameters is common to all, so its effect on the total adds up
     first and is squared then.
     """
-    found, by_margins = [], np.zeros(1)
+    rows, copies, home = _apart(histories, which, margin)
+    each, by_margins = Realised(*np.empty((4, len(rows)))), np.zeros(1)
     cost, orders = float(getattr(margin, "order_cost", 0.0)), 0.0
-    for start in range(0, max(len(histories), 1), _BLOCK):
+    for start in range(0, max(len(rows), 1), _BLOCK):
         block = slice(start, start + _BLOCK)
-        mine, rows = type(ahead)(*(values[which[block]] for values in ahead)), histories[block]
-        money = margin.moments(rows, len(totals), log_rate[block])
-        found.append(bounds_of_each(mine, money, margin.lossless(rows), interval, cost))
-        orders += cost * float(np.sum(mine.mean))
-        by_margins = by_margins + margin.totals(rows, mine.mean, len(totals), log_rate[block])
-    each = Realised(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    variance = float(np.sum(each.sd**2) + np.var(totals) + np.var(by_margins))
+        some = rows[block]
+        mine, theirs = type(ahead)(*(values[which[some]] for values in ahead)), histories.take(some)
+        rates = None if log_rate is None else log_rate[some]
+        money = margin.moments(theirs, len(totals), rates)
+        found = bounds_of_each(mine, money, margin.lossless(theirs), interval, cost)
+        for column, values in zip(each, found, strict=True):
+            column[block] = values
+        expected = copies[block] * mine.mean
+        orders += cost * float(np.sum(expected))
+        by_margins = by_margins + margin.totals(theirs, expected, len(totals), rates)
+    variance = float(np.einsum("n,n,n->", copies, each.sd, each.sd) + np.var(totals) + np.var(by_margins))
     lossless = bool(np.all(value + cost * ahead.mean[which] >= 0)) if cost else bool(np.all(value >= 0))
-    return each, bounds_of_sum(float(np.sum(value)), variance, lossless, interval, orders)
+    together = bounds_of_sum(float(np.sum(value)), variance, lossless, interval, orders)
+    return (each if home is None else Realised(*(column[home] for column in each))), together
+
+
+def _apart(histories: Histories, which: Any, margin: FittedMargin) -> tuple[Any, FloatColumn, Any]:
+    """Customers who may differ, how many are like each, and where each customer's like stands among them (None: where
+    she does herself): who has shown no margin is like all others of her cell, to a margin model of this library."""
+    fresh = histories.frequency == 0
+    if not isinstance(margin, FittedOnDays) or margin.first or not fresh.any():
+        return np.arange(len(histories)), np.ones(len(histories)), None
+    # Who is asked for a cell of fresh customers does not matter: the last of them to be written down.
+    asked = np.full(int(which.max()) + 1, -1, dtype=np.intp)
+    mine = np.flatnonzero(fresh)
+    asked[which[mine]] = mine
+    alone = ~fresh
+    alone[asked[asked >= 0]] = True
+    rows = np.flatnonzero(alone)
+    home = np.cumsum(alone) - 1
+    home[mine] = home[asked[which[mine]]]
+    return rows, np.bincount(home, minlength=len(rows)).astype(np.float64), home
 
 
 def bounds_of_each(
@@ -204,9 +229,11 @@ def _quantiles(
 def _gamma(rank: FloatColumn, mean: FloatColumn, cv2: FloatColumn) -> FloatColumn:
     """A gamma's; but what money without a horizon brings may vary a thousand times its mean, where a gamma has nearly
     all its mass at 0: its upper quantiles are then not to be less than a log-normal's."""
-    from scipy.special import gammaincinv
+    from retention._kernels.gammaquantiles import gamma_quantiles
 
-    out = np.asarray(gammaincinv(1 / cv2, rank) * mean * cv2)
+    out = gamma_quantiles(1 / cv2, rank)
+    out *= mean
+    out *= cv2
     heavy = (cv2 > 1 / _HEAVY) & (rank > 0.5)
     out[heavy] = np.maximum(out[heavy], _log_normal(rank[heavy], mean[heavy], cv2[heavy]))
     return out

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from retention.domain import Kind
 from retention.errors import ConfigError, nearest
 from retention.frames.table import BoolColumn, IntColumn, TextColumn
+from retention.frames.texts import Labels
 from retention.plan.proposals import Proposals, Review
 from retention.plan.situation import Situation
 from retention.records.touches import Touches
@@ -176,22 +177,16 @@ _ON_FILE: "weakref.WeakKeyDictionary[Situation, tuple[Any, Any]]" = weakref.Weak
 
 
 def _on_file(situation: Situation) -> tuple[Any, Any]:
-    """Whose the contacts and consents of a situation are: looked up once for all policies, by one dictionary."""
+    """Whose the contacts and consents of a situation are: looked up once for all policies."""
     if situation not in _ON_FILE:
         touches, consents = situation.touches, situation.consents
-        ids = situation.customer_id.tolist() if len(touches) or consents is not None else []
-        position = {who: row for row, who in enumerate(ids)}
-
-        def rows_of(who: TextColumn) -> IntColumn:
-            return np.fromiter((position.get(one, -1) for one in who.tolist()), np.int64, len(who))
-
-        rows = rows_of(touches.customer_id)
+        rows = situation.rows_in(touches)
         kept = np.flatnonzero((rows >= 0) & (touches.direction != "in"))
         touches = touches.take(kept)
         today = np.datetime64(situation.as_of, "D")
         ago = (today - np.where(np.isnat(touches.at), today, touches.at)).astype(np.int64)
         out = Outbound(rows[kept], np.maximum(ago, 0), among(touches.direction, ("out",)), touches)
-        _ON_FILE[situation] = out, None if consents is None else rows_of(consents.customer_id)
+        _ON_FILE[situation] = out, None if consents is None else situation.rows_in(consents)
     return _ON_FILE[situation]
 
 
@@ -221,9 +216,9 @@ def answer(refused: BoolColumn, values: IntColumn, say: Callable[[int], str], **
     """Refuse where the mask is True, with a reason that a whole number tells: each number's text is made once."""
     numbers, which = np.unique(values[refused], return_inverse=True)
     texts = np.asarray(["", *(say(int(number)) for number in numbers)], dtype=np.str_)
-    code = np.zeros(len(refused), dtype=np.intp)
+    code = np.zeros(len(refused), dtype=np.int32)
     code[refused] = which + 1
-    reason, allowed = texts[code], ~refused
-    for made_here in (reason, allowed):
-        made_here.flags.writeable = False  # or the table would copy them
-    return Review(allowed=allowed, reason=reason, **times)
+    allowed = ~refused
+    allowed.flags.writeable = False  # or the table would copy it
+    told: Any = Labels(code, texts)
+    return Review(allowed=allowed, reason=told, **times)

@@ -11,7 +11,7 @@ from retention.histories import Histories
 
 __all__ = ["OwnDays", "own_days", "sketch"]
 
-_FEW = 500
+_FEW, _THIN = 500, 20
 
 
 class OwnDays(NamedTuple):
@@ -66,11 +66,12 @@ def sketch(
 ) -> Any:
     """The likelihood of a few customers, enough to find a start from; None if there are no more.
 
-    They are spread evenly over those who show much and little. ``objective`` makes the function of the parameters from
-    where customers stand and their weights.
+    They are spread evenly over those who show much and little; of a large base only every so manieth row is looked at.
+    ``objective`` makes the function of the parameters from where customers stand and their weights.
     """
     if len(number) <= 2 * _FEW:
         return None
-    order = np.lexsort([mean, number])
+    thin = np.arange(0, len(number), max(1, len(number) // (_THIN * _FEW)))
+    order = thin[np.lexsort([mean[thin], number[thin]])]
     some = order[np.linspace(0, len(order) - 1, _FEW).astype(np.intp)]
     return objective(some, weight[some] * (weight.sum() / weight[some].sum()))

@@ -110,7 +110,8 @@ class GammaGamma:
         def objective(some: Any, weight: FloatColumn) -> Any:
             rows = (x[some], z[some] / scale, None if d is None else d[some], weight)
             own = (apart.known[some], x[some], apart.u[some], weight)
-            means: Any = lambda theta: kernel.total(params_of(theta), *rows)  # noqa: E731
+            total = kernel.prepared(*rows)
+            means: Any = lambda theta: total(params_of(theta))  # noqa: E731
             return with_days(means, *own) if self.by_days else means
 
         point, found = estimate(

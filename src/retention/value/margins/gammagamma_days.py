@@ -51,14 +51,18 @@ def with_days(means: Any, known: BoolColumn, n: FloatColumn, u: FloatColumn, w: 
 
 def shape_of_days(n: FloatColumn, apart: Apart, w: FloatColumn) -> float | None:
     """p by how a customer's own days differ, by the mean of u; None for fewer than 30 customers of whom it is known."""
+    from retention._kernels.purchases import levels
+
     n, u, many = n[apart.known], apart.u[apart.known], w[apart.known]
     if float(many.sum()) < 30:
         return None
     part = many * (n - 1) / n  # of her share of the sum of squares
     seen = float(np.einsum("n,n->", part, u))
+    numbers, at = levels(n)
+    held = np.bincount(at, part)
     low, high = -10.0, 14.0
     for _ in range(60):
         middle = (low + high) / 2
-        expected = float(np.einsum("n,n->", part, 1 / (1 + math.exp(middle) * n)))
+        expected = float(held @ (1 / (1 + math.exp(middle) * numbers)))
         low, high = (middle, high) if expected > seen else (low, middle)
     return math.exp(low)

@@ -149,7 +149,7 @@ class FittedPurchases(FittedWithMargin):
         p_alive, discounted, purchases = self._outlook(histories, (horizon, delta), (plain, 0.0))
         return self._valued(
             histories,
-            self.margin_log_rate(histories, horizon, discount_rate=discount_rate),
+            self.margin_log_rate(histories, horizon, discount_rate=discount_rate) if self._by_rate else None,
             p_alive,
             purchases,
             discounted,
@@ -318,7 +318,10 @@ class FittedPurchases(FittedWithMargin):
         cells, _ = self._place(histories)
         matrix = None if self.design is None else self.design.matrix(histories)
         count, own = len(cells.weight), len(self.purchase_params)
-        weight = np.zeros(count) if weights is None else np.bincount(cells.which, weights, count)
+        weight: Any = np.zeros(count) if weights is None else np.bincount(cells.which, weights, count)
+        if matrix is None and kernel.averaged is not None:
+            average, totals = kernel.averaged(np.exp(points), cells, horizon / unit, delta * unit, weight)
+            return average, cells.which, totals
         sums, totals = [np.zeros(count) for _ in Forecast._fields], np.zeros(len(points))
         for i, theta in enumerate(points):
             params = np.exp(theta) if matrix is None else self._moved(theta[:own], theta[own:], matrix)

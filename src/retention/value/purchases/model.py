@@ -128,8 +128,11 @@ class PurchaseModel:
         chooses, and ``diagnosis`` and the notes say so and along which ridge the parameters could wander.
         """
         weight = None if weight is None else weights_of(weight, len(histories))
+        if weight is None and self._as_others_see:
+            self.cells(histories)  # who is alike is asked below: merged once
         fitted = self.fit_purchases(histories, weight)
-        return evolve(fitted, margin=self.margin.fit(histories, fitted.log_rate(histories), weight))
+        log_rate = fitted.log_rate(histories) if getattr(self.margin, "by_rate", True) else None
+        return evolve(fitted, margin=self.margin.fit(histories, log_rate, weight))
 
     def fit_purchases(self, histories: Histories, weight: FloatColumn | None = None) -> "FittedPurchases":
         """``fit`` without the margins."""
@@ -271,9 +274,14 @@ class PurchaseModel:
         from retention._kernels.purchases import merge
 
         gaps = self.kernel().uses_gaps
-        if weight is None and type(self).rows is PurchaseModel.rows and type(self).cells is PurchaseModel.cells:
+        if weight is None and self._as_others_see:
             return merged(histories, self.rows, gaps=gaps, which=which)
         return merge(self.rows(histories), weight, gaps=gaps, which=which)
+
+    @property
+    def _as_others_see(self) -> bool:
+        """Whether the model merges customers as most do, so that a base remembers its cells."""
+        return type(self).rows is PurchaseModel.rows and type(self).cells is PurchaseModel.cells
 
     def own_cells(self, histories: Histories) -> "Cells":
         """As ``cells``, with those apart who differ in anything that a single customer's likelihood reads."""

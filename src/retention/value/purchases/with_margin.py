@@ -89,7 +89,7 @@ class FittedWithMargin(Fitted):
     def _valued(
         self,
         base: Histories,
-        log_rate: FloatColumn,
+        log_rate: FloatColumn | None,
         p_alive: FloatColumn,
         purchases: FloatColumn,
         discounted: FloatColumn,
@@ -105,17 +105,22 @@ class FittedWithMargin(Fitted):
         money = self.margin.margin_mean(base, log_rate)
         value, (ahead, which, totals) = discounted * money, averaged(money)
         may, together = bounds_of_base(ahead, which, base, self.margin, log_rate, totals, value, interval)
+        columns: dict[str, Any] = {
+            "p_alive": p_alive,
+            "expected_purchases": purchases,
+            "margin_mean": money,
+            "expected_margin": purchases * money,
+            "value": value,
+            "value_low": may.low,
+            "value_high": may.high,
+            "value_sd": may.sd,
+            "p_purchase": may.any,
+        }
+        for values in columns.values():
+            values.flags.writeable = False  # a table takes what never changes as it is
         return Valuation(
             customer_id=base.customer_id,
-            p_alive=p_alive,
-            expected_purchases=purchases,
-            margin_mean=money,
-            expected_margin=purchases * money,
-            value=value,
-            value_low=may.low,
-            value_high=may.high,
-            value_sd=may.sd,
-            p_purchase=may.any,
+            **columns,
             total_bounds=together,
             model=self.name,
             horizon_days=horizon_days,
