@@ -172,8 +172,8 @@ def beside_peers(folder: Path, cache: Path, threads: int) -> None:
             worker = [command[0], str(Path(__file__).parent / "peers" / "summary_peer.py"), name, str(receipts)]
             found = json.loads(subprocess.run(worker, check=True, capture_output=True).stdout.splitlines()[-1])
             customers, repeats = found["told"]
-            print(f"{name + ' ' + version:22} {found['seconds']:9.2f} s  {customers:,} customers, {repeats:,.0f} repeats,"
-                  f" {found['seconds'] / ours:.1f} x ours, {found['peak']:,.0f} MB")  # fmt: skip
+            line = f"{found['seconds']:9.2f} s  {customers:,} customers, {repeats:,.0f} repeats"
+            print(f"{name + ' ' + version:22} {line}, {found['seconds'] / ours:.1f} x ours, {found['peak']:,.0f} MB")
 
 
 def main() -> None:
