@@ -246,8 +246,12 @@ class Program:
         known = log.until(day) if isinstance(log, TransactionScan) else log  # so that the engine is asked once
         summed = summarize(known, as_of=day) if kept is None else kept
         base = summed.collect() if isinstance(summed, HistoryScan) else summed
+        if isinstance(known, TransactionScan):
+            known.rest()
         progress("auditing the customer base")
         lenses = audit(known, as_of=day, period_days=self.period_days, touches=seen)
+        if isinstance(known, TransactionScan):
+            known.rest()
         progress("appraising customers")
         worth = appraise(
             base,

@@ -1,5 +1,6 @@
 """Tables that stay where they are: a lazy frame of the caller's engine, or files opened by the embedded one."""
 
+import contextlib
 import functools
 import glob
 import importlib.util
@@ -19,7 +20,7 @@ from retention.frames.table import TextColumn
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["as_text", "beside", "engine_of", "files_of", "lazily", "local_time", "open_lazy"]
+__all__ = ["as_text", "beside", "engine_of", "files_of", "lazily", "local_time", "open_lazy", "rest"]
 
 Engine = Literal["duckdb", "polars", "pyspark", "ibis", "dask"]
 
@@ -200,6 +201,18 @@ def beside(frame: "nw.LazyFrame[Any]", column: str, values: Sequence[Any]) -> "n
         )
         return lazily(frame.to_native().query("beside", f'SELECT * FROM (VALUES {told}) AS told("{column}")'))
     return None
+
+
+def rest(frame: "nw.LazyFrame[Any]", memory: str | None) -> None:
+    """Have an embedded engine of our own, with this limit, give back the memory that it keeps for the next query."""
+    if engine_of(frame) != "duckdb":
+        return
+    import duckdb
+
+    native: Any = frame.to_native()
+    with contextlib.suppress(duckdb.Error):  # what it cannot give back it keeps
+        native.query("rests", "SET memory_limit = '100MB'")
+    native.query("rests", "RESET memory_limit" if memory is None else f"SET memory_limit = '{memory}'")
 
 
 def local_time(frame: "nw.LazyFrame[Any]", column: str, zone: str) -> "nw.LazyFrame[Any]":

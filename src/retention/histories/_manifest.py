@@ -167,6 +167,7 @@ def scan_of(engine: Any, query: str, known: Manifest) -> TransactionScan:
         has_times=shape is not None and shape.times,
         has_margin=shape is not None and shape.margins,
         has_line_ids=line_ids,
+        opened_here=True,
         currency=None if shape is None else shape.currency,
         provenance=Provenance(notes=known.notes),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import attrs
 from attrs import frozen
 
 from retention.domain.days import as_day
@@ -182,17 +183,19 @@ class HistoryStore:
         engine = self._engine()
         frame = lazily(engine.sql(f"SELECT {columns} FROM ({histories_of(self.folder, known)})"))
         counted = frame.select("frequency", "recency_days", "age_days")
-        lines = scan_of(engine, lines_of(self.folder, known), known)
-        return HistoryScan(frame=frame, counted=counted, local=None, as_of=known.as_of, scan=lines)
+        return HistoryScan(frame=frame, counted=counted, local=None, as_of=known.as_of, scan=self._scan(engine, known))
 
     def lines(self) -> TransactionScan:
         """All rows that count, as they are now; those of days to come too. Nothing is read yet."""
         known = self._known()
-        return scan_of(self._engine(), lines_of(self.folder, known), known)
+        return self._scan(self._engine(), known)
 
     def nights(self) -> Nights:
         """The account of all nights so far."""
         return Nights.of(self._known().nights)
+
+    def _scan(self, engine: Any, known: Manifest) -> TransactionScan:
+        return attrs.evolve(scan_of(engine, lines_of(self.folder, known), known), memory=self.memory)
 
     def __repr__(self) -> str:
         known = self._known()

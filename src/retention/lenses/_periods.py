@@ -2,14 +2,16 @@
 
 import datetime as dt
 from fractions import Fraction
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from retention.domain.days import as_day
 from retention.errors import ConfigError
 from retention.frames.table import BoolColumn, DayColumn, Provenance, TextColumn
+from retention.frames.texts import Labels
 from retention.lenses._figures import Breadth, Cut, Lines, Spans, Sums
 from retention.lenses._scanned import DECIMALS, figures_of
 from retention.records.money import Amounts
@@ -96,6 +98,10 @@ class Periods:
     def customers(self) -> int:
         """How many there are."""
         return len(self.customer_id)
+
+    def names(self, rows: NDArray[np.int64]) -> TextColumn:
+        """The ids of some customers, which are not written out once more."""
+        return cast("TextColumn", Labels(rows.astype(np.int32) if self.customers < 2**31 else rows, self.customer_id))
 
 
 def _reach(first_line: DayColumn, last_line: DayColumn, cut: Cut) -> tuple[str, ...]:

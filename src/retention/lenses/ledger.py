@@ -156,7 +156,7 @@ class Ledger(Table):
             opening_margin=per_movement(m0, margin),
             closing_margin=per_movement(m1, margin),
             customers=LedgerCustomers(
-                customer_id=sealed(periods.customer_id[kept]),
+                customer_id=periods.names(kept),
                 movement=cast("TextColumn", Labels(code, names)),
                 opening=margin.amounts(m0).to_float(),
                 closing=margin.amounts(m1).to_float(),

@@ -116,7 +116,7 @@ class Ranking(Table):
         if n < periods.customers:
             notes.append(f"{periods.customers - n:,} customers who only returned goods are not ranked")
         return cls(
-            customer_id=sealed(periods.customer_id[base[order]]),
+            customer_id=periods.names(base[order]),
             margin_per_year=in_order(margin),
             revenue_per_year=in_order(revenue),
             orders_per_year=in_order(orders),

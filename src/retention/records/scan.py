@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -17,7 +18,7 @@ from attrs import frozen
 from retention.domain.days import as_day
 from retention.errors import ColumnError, ConfigError, nearest
 from retention.frames.coded import Coded
-from retention.frames.lazy import Engine, as_text, beside, engine_of, local_time, open_lazy
+from retention.frames.lazy import Engine, as_text, beside, engine_of, local_time, open_lazy, rest
 from retention.frames.table import IntColumn, Provenance
 from retention.records._names import EDGES, NOTHING, trimmed
 from retention.records._numbers import BIGGEST
@@ -45,9 +46,10 @@ class TransactionScan:
 
     ``lines`` is a lazy frame of the kept rows: ``customer`` (text or whole number, as the source has it), ``at``,
     ``date``, ``order`` and ``line_id`` where they were named, ``revenue``, ``margin`` and ``pieces`` in whole
-    millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``last`` is the last day
-    that is known, where rows after it were left out. ``judged`` has the ``reason``
+    millionths, ``bought`` (1 for a purchase, 0 for a row that takes goods or money back). ``judged`` has the ``reason``
     of every row, as a number, and the money of it in whole millionths; or it is the account of the rows itself.
+    ``last`` is the last day that is known, where rows after it were left out. ``opened_here`` is whether the engine is
+    this library's own, and ``memory`` the limit that it was given.
     """
 
     lines: "nw.LazyFrame[Any]"
@@ -59,6 +61,8 @@ class TransactionScan:
     has_line_ids: bool = False
     currency: str | None = None
     last: dt.date | None = None
+    opened_here: bool = False
+    memory: str | None = None
     provenance: Provenance = attrs.field(factory=Provenance)
 
     @functools.cached_property
@@ -117,6 +121,11 @@ class TransactionScan:
         ends = self.lines.select(first=nw.col("date").min(), last=nw.col("date").max()).collect()
         first, last = ends["first"].to_list()[0], ends["last"].to_list()[0]
         return None if first is None or last is None else (as_day(first), as_day(last))
+
+    def rest(self) -> None:
+        """Give back what memory the engine keeps in reserve, if it was opened here; all else goes on as before."""
+        if self.opened_here:
+            rest(self.lines, self.memory)
 
     def fingerprint(self) -> str:
         """A short hash of the account of all rows and of their days, the same in every engine and for every order.
@@ -253,6 +262,8 @@ def scan_transactions(
         has_times=has_times,
         has_margin=margin not in (None, 1, 1.0) or cost is not None,
         has_line_ids=line_id is not None,
+        opened_here=isinstance(source, str | Path | tuple),
+        memory=memory,
         currency=currency,
         provenance=Provenance(notes=notes if margin is None and cost is None else ()),
     )
