@@ -145,7 +145,7 @@ def test_nights_that_read_only_what_is_new_make_the_plans_of_all_receipts(shop, 
     assert (HistoryStore.open(tmp_path / "history").nights().late > 0).sum() == 2
     # A file that has changed since cannot be told apart from new rows.
     lines.filter(came == 0)[:100].write_parquet(tmp_path / "inbox" / "night-0.parquet")
-    with pytest.raises(ReadError, match="another size"):
+    with pytest.raises(ReadError, match="not as it was"):
         nightly.run()
 
 

@@ -139,7 +139,7 @@ def test_every_key_of_the_configuration_has_a_meaning() -> None:
     page = (ROOT / "docs" / "reference" / "configuration.md").read_text("utf-8")
     for key in keys:
         assert f'"{key}":' in page, f"docs/reference/configuration.md says nothing about {key}"
-    elsewhere = {"source", "reader", "read", "options", "policy", "plugins"}
+    elsewhere = {"source", "reader", "store", "read", "options", "policy", "plugins"}
     assert set(attrs.fields_dict(Program)) == {*keys, *elsewhere}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retention.errors import ConfigError, MissingExtraError
-from retention.frames.lazy import engine_of
+from retention.frames.lazy import engine_errors, engine_of
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
@@ -52,12 +52,13 @@ def write_rows(rows: "nw.LazyFrame[Any]", path: Path) -> None:
     )
     native: Any = rows.to_native()
     engine = engine_of(rows)
-    if engine == "duckdb":
-        native.write_parquet(str(path))
-    elif engine == "polars":
-        native.sink_parquet(path)
-    else:
-        _write_batches(native.compute() if engine == "dask" else native, path)
+    with engine_errors("the rows"):
+        if engine == "duckdb":
+            native.write_parquet(str(path))
+        elif engine == "polars":
+            native.sink_parquet(path)
+        else:
+            _write_batches(native.compute() if engine == "dask" else native, path)
 
 
 def _write_batches(table: Any, path: Path) -> None:

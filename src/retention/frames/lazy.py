@@ -7,20 +7,31 @@ import importlib.util
 import re
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from retention.errors import ConfigError, MissingExtraError, ReadError
+from retention.errors import ConfigError, MissingExtraError, ReadError, RetentionError
 from retention.frames.reading import Source
 from retention.frames.table import TextColumn
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
-__all__ = ["as_text", "beside", "engine_of", "files_of", "lazily", "local_time", "open_lazy", "rest"]
+__all__ = [
+    "as_text",
+    "beside",
+    "engine_errors",
+    "engine_of",
+    "files_of",
+    "lazily",
+    "local_time",
+    "open_lazy",
+    "rest",
+    "spill",
+]
 
 Engine = Literal["duckdb", "polars", "pyspark", "ibis", "dask"]
 
@@ -35,7 +46,9 @@ _ENGINES: dict[str, Engine] = {
 }
 
 
-def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = None) -> "nw.LazyFrame[Any]":
+def open_lazy(
+    source: Any, *, threads: int | None = None, memory: str | None = None, text: Sequence[str] = ()
+) -> "nw.LazyFrame[Any]":
     """The source as a lazy frame; nothing is read yet but the names of the columns.
 
     Args:
@@ -45,6 +58,7 @@ def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = N
         threads: how many the embedded engine may use for files; None lets it use all cores.
         memory: how much it may use for files, such as ``"3GB"``; what does not fit goes to a temporary folder. None
             leaves it four fifths of the machine's.
+        text: columns of CSV files that are text, whatever they look like.
 
     Raises:
         ReadError: no such file, or no table at all.
@@ -53,9 +67,9 @@ def open_lazy(source: Any, *, threads: int | None = None, memory: str | None = N
     import narwhals.stable.v2 as nw
 
     if isinstance(source, str | Path):
-        return _open_files(files_of(str(source)), threads, memory)
+        return _open_files(files_of(str(source)), threads, memory, text)
     if isinstance(source, tuple) and source and all(isinstance(one, str | Path) for one in source):
-        return _open_files([file for one in source for file in files_of(str(one))], threads, memory)
+        return _open_files([file for one in source for file in files_of(str(one))], threads, memory, text)
     if isinstance(source, Source):
         raise ReadError(
             "a source that was read into memory already",
@@ -114,11 +128,19 @@ def _embedded(what: str) -> Any:
 
 @functools.cache
 def _spill() -> "tempfile.TemporaryDirectory[str]":
-    """Where the embedded engine puts what does not fit into memory; gone when the process ends."""
     return tempfile.TemporaryDirectory(prefix="retention-")
 
 
-def _open_files(found: list[str], threads: int | None, memory: str | None) -> "nw.LazyFrame[Any]":
+def spill() -> str:
+    """Where an embedded engine puts what does not fit into memory; gone when the process ends."""
+    return _spill().name
+
+
+def _open_files(found: list[str], threads: int | None, memory: str | None, text: Sequence[str]) -> "nw.LazyFrame[Any]":
+    """Files as one table: columns go together by name, and are of a type that holds all of them.
+
+    The columns ``text`` are read as text from CSV, which has no types: 007 is not 7, whatever else is in the file.
+    """
     kinds = {Path(file).suffix.lower() for file in found}
     if len(kinds) > 1 or not kinds <= set(_SUFFIXES):
         raise ReadError(
@@ -127,22 +149,51 @@ def _open_files(found: list[str], threads: int | None, memory: str | None) -> "n
             remedy="name those that you mean, like 'folder/*.parquet'; rt.read_transactions reads other text files",
         )
     parquet = kinds == {".parquet"}
-    if _embedded("files") == "duckdb":
-        import duckdb
+    with engine_errors(Path(found[0]).name + (f" and {len(found) - 1:,} other files" if found[1:] else "")):
+        if _embedded("files") == "duckdb":
+            return lazily(_in_duckdb(found, parquet, threads, memory, text))
+        import polars
 
-        limits = {"threads": threads, "memory_limit": memory}
-        config: dict[str, Any] = {"temp_directory": _spill().name, "preserve_insertion_order": False}
-        connection = duckdb.connect(config=config | {name: most for name, most in limits.items() if most is not None})
-        connection.execute("SET enable_progress_bar = false")
-        # The files are known by now: a bracket in a name is a bracket.
-        files: Any = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in found]
-        relation = connection.read_parquet(files) if parquet else connection.read_csv(files)
-        return lazily(relation)
-    import polars
+        if parquet:
+            return lazily(polars.scan_parquet(found, glob=False))
+        frame = polars.scan_csv(found, try_parse_dates=True, glob=False)
+        there = frame.collect_schema().names()
+        return lazily(frame.with_columns(polars.col(name).cast(polars.String) for name in text if name in there))
 
+
+def _in_duckdb(found: list[str], parquet: bool, threads: int | None, memory: str | None, text: Sequence[str]) -> Any:
+    import duckdb
+
+    limits = {"threads": threads, "memory_limit": memory}
+    config: dict[str, Any] = {"temp_directory": spill(), "preserve_insertion_order": False}
+    connection = duckdb.connect(config=config | {name: most for name, most in limits.items() if most is not None})
+    connection.execute("SET enable_progress_bar = false")
+    # The files are known by now: a bracket in a name is a bracket.
+    files: Any = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in found]
     if parquet:
-        return lazily(polars.scan_parquet(found, glob=False))
-    return lazily(polars.scan_csv(found, try_parse_dates=True, glob=False))
+        return connection.read_parquet(files, union_by_name=True)
+    guessed = connection.read_csv(files, union_by_name=True)
+    types: Any = {name: "VARCHAR" for name in text if name in guessed.columns}
+    return connection.read_csv(files, union_by_name=True, dtype=types) if types else guessed
+
+
+@contextlib.contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """What an embedded engine raises as one clear error; its own words may hold what stands in the rows."""
+    try:
+        yield
+    except Exception as problem:
+        if isinstance(problem, RetentionError | Warning) or type(problem).__module__.split(".")[0] not in (
+            "duckdb",
+            "_duckdb",
+            "polars",
+        ):
+            raise
+        raise ReadError(
+            f"{what}: {type(problem).__name__} of the engine",
+            rule="every file of a table is whole, and a column is of one kind in all of them: numbers, dates or text",
+            remedy="write the files again with the types that you mean; asked directly, the engine says more",
+        ) from None
 
 
 _SUFFIXES = (".parquet", ".csv")

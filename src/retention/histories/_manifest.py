@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -66,6 +67,8 @@ class Manifest:
     account: Quality = attrs.field(factory=Quality)
     nights: tuple[TakenIn, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    had: Mapping[str, Any] = attrs.field(factory=dict)
+    """Files that were taken in: path to size, time of change and digest of the content."""
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -95,6 +98,9 @@ class Manifest:
             told["nights"] = tuple(TakenIn(**{**one, "as_of": _day(one["as_of"])}) for one in told["nights"])
             for name in ("notes", "before", "fingerprints"):
                 told[name] = tuple(told[name])
+            told["had"] = {
+                path: (int(size), int(changed), str(digest)) for path, (size, changed, digest) in told["had"].items()
+            }
             return cls(**told)
         except (OSError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError) as problem:
             raise ReadError(
@@ -109,6 +115,7 @@ class Manifest:
         told["shape"] = None if self.shape is None else attrs.asdict(self.shape)
         for name in ("lines", "gone", "histories"):
             told[name] = [attrs.asdict(file) for file in told[name]]
+        told["had"] = dict(self.had)
         told["nights"] = [night.to_dict() for night in self.nights]
         sums, parts = self.account, self.account.set_aside.items()
         aside = {reason: [part.rows, str(part.money), part.unreadable] for reason, part in parts}

@@ -122,16 +122,18 @@ class OneNight:
         return attrs.evolve(night, rows_read=quality.rows_in, rows_kept=rows, set_aside=aside), shape
 
     def _shape(self, scan: TransactionScan, ids: str) -> Shape:
+        known = self.known.shape
         shape = Shape(
-            ids="text" if ids == "VARCHAR" else "whole numbers",
+            # Where ids are text, those of a night that happen to be numbers are text as well.
+            ids="text" if ids == "VARCHAR" or (known is not None and known.ids == "text") else "whole numbers",
             orders=scan.has_orders,
             line_ids=scan.has_line_ids,
             times=scan.has_times,
             margins=scan.has_margin,
             currency=scan.currency,
         )
-        if self.known.shape is not None and shape != self.known.shape:
-            was, now = attrs.asdict(self.known.shape), attrs.asdict(shape)
+        if known is not None and shape != known:
+            was, now = attrs.asdict(known), attrs.asdict(shape)
             other = next(name for name in was if was[name] != now[name])
             raise ReadError(
                 f"{other.replace('_', ' ')}: {now[other]} tonight, {was[other]} in the nights before",

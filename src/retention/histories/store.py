@@ -4,7 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from attrs import frozen
 from retention.domain.days import as_day
 from retention.errors import ConfigError, ReadError
 from retention.frames.embedded import connect
-from retention.frames.lazy import lazily
+from retention.frames.lazy import lazily, spill
 from retention.histories._manifest import HISTORY, MANIFEST, Manifest, histories_of, lines_of, scan_of, settle
 from retention.histories._night import OneNight, Work, forgotten
 from retention.histories.nights import Nights, TakenIn
@@ -93,8 +93,10 @@ class HistoryStore:
             )
         store = cls(folder=where, threads=threads, memory=memory)
         with store._alone():
-            Manifest().write(where / MANIFEST)
-        return store
+            if not (where / MANIFEST).is_file():  # another process may have been quicker
+                Manifest().write(where / MANIFEST)
+                return store
+        return cls.create(where, exist_ok=exist_ok, threads=threads, memory=memory)
 
     @classmethod
     def open(cls, folder: "str | os.PathLike[str]", *, threads: int | None = None, memory: str | None = None) -> Self:
@@ -142,7 +144,24 @@ class HistoryStore:
             ConfigError: a day before the last evening, or line ids to be withdrawn from rows without any.
             ReadError: rows of another kind than those before, or two that contradict each other under one line id.
         """
+        return self._take_in(scan, as_of=as_of, delivery=delivery, withdrawn=withdrawn, files={})
+
+    def _take_in(
+        self,
+        scan: TransactionScan,
+        *,
+        as_of: str | dt.date,
+        delivery: str | None,
+        withdrawn: Iterable[object],
+        files: Mapping[str, Any],
+    ) -> TakenIn:
         day = as_day(as_of)
+        if isinstance(withdrawn, str | bytes):
+            raise ConfigError(
+                "withdrawn given as one text",
+                rule="rows to withdraw are a list of line ids",
+                remedy="withdrawn=['17']",
+            )
         names = [str(one) for one in withdrawn]
         with self._working() as work:
             if work.known.as_of is not None and day < work.known.as_of:
@@ -152,6 +171,7 @@ class HistoryStore:
                     remedy="take the rows in with the last evening or a later one",
                 )
             then = OneNight(work, day, delivery).take(scan, names)
+            then = attrs.evolve(then, had={**then.had, **files})
             self._commit(work.known, then)
         return then.nights[-1]
 
@@ -215,8 +235,9 @@ class HistoryStore:
                 )
         return known
 
-    def _engine(self) -> Any:
-        return connect("a history store", self.folder / "spill", threads=self.threads, memory=self.memory)
+    def _engine(self, spills: Path | None = None) -> Any:
+        where = Path(spill()) if spills is None else spills
+        return connect("a history store", where, threads=self.threads, memory=self.memory)
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[Work]:
@@ -227,7 +248,7 @@ class HistoryStore:
             workshop = self.folder / _TONIGHT
             workshop.mkdir()
             try:
-                with contextlib.closing(self._engine()) as engine:
+                with contextlib.closing(self._engine(workshop / "spill")) as engine:
                     yield Work(folder=self.folder, known=known, workshop=workshop, engine=engine)
             finally:
                 shutil.rmtree(workshop, ignore_errors=True)

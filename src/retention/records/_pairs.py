@@ -16,12 +16,14 @@ def undone_at(
     at: NDArray[np.datetime64],
     money: IntColumn,
     same: Sequence[NDArray[np.integer]] = (),
+    order: NDArray[np.integer] | None = None,
 ) -> NDArray[np.datetime64]:
     """For both lines of each pair the time of the negative one: a negative line, and the positive one, up to two days
     older, that it undoes. NaT for all other lines.
 
     A pair agrees in customer, in the size of the money and in every column of ``same``. Each line is used once;
-    the oldest line that is still within reach is undone first, which undoes as many as can be.
+    the oldest line that is still within reach is undone first, which undoes as many as can be. Of lines of one moment
+    that of the first ``order`` comes first, so that the order of the rows decides nothing that can be seen.
     """
     key = np.zeros(len(money), dtype=np.int64)
     for part in (customer, np.abs(money), *same):
@@ -36,7 +38,8 @@ def undone_at(
     undone = np.full(len(money), np.datetime64("NaT", "s"), dtype="datetime64[s]")
     rows = np.flatnonzero(both_signs[key])
     # Within one moment the sale comes first, whatever the order of the file.
-    rows = rows[np.lexsort((rows, money[rows] < 0, at[rows], key[rows]))]
+    number = np.zeros(len(money), dtype=np.int64) if order is None else order
+    rows = rows[np.lexsort((rows, number[rows], money[rows] < 0, at[rows], key[rows]))]
     seconds = at[rows].astype("datetime64[s]").astype(np.int64)
     reach = int(WINDOW / np.timedelta64(1, "s"))
     open_sales: deque[tuple[int, int]] = deque()

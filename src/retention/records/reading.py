@@ -148,9 +148,10 @@ def read_transactions(
     same = [ids[role].codes[kept] for role in ("category", "item") if role in ids]
     if "quantity" in numbers:
         same.append(np.abs(numbers["quantity"].amounts.minor[kept]))
-    undone = undone_at(ids["customer"].codes[kept], when, revenue_kept.minor, same)
-    margin_kept = _margins(margin, numbers, revenue_kept, is_return, kept, sieve)
     orders = _orders(ids["order"], kept, when, sieve) if "order" in ids else None
+    number = None if orders is None else orders.codes
+    undone = undone_at(ids["customer"].codes[kept], when, revenue_kept.minor, same, number)
+    margin_kept = _margins(margin, numbers, revenue_kept, is_return, kept, sieve)
     sieve.note("returns and credit notes, kept as negative lines", int(is_return.sum()))
     sieve.note("pairs of an order and the credit note that undid it", int((~np.isnat(undone)).sum()) // 2)
     sieve.note("lines of no money (price or quantity zero)", int((revenue_kept.minor == 0).sum()))

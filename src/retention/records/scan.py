@@ -18,7 +18,7 @@ from attrs import frozen
 from retention.domain.days import as_day
 from retention.errors import ColumnError, ConfigError, nearest
 from retention.frames.coded import Coded
-from retention.frames.lazy import Engine, as_text, beside, engine_of, local_time, open_lazy, rest
+from retention.frames.lazy import Engine, as_text, beside, engine_errors, engine_of, local_time, open_lazy, rest
 from retention.frames.table import IntColumn, Provenance
 from retention.records._names import EDGES, NOTHING, trimmed
 from retention.records._numbers import BIGGEST
@@ -107,7 +107,9 @@ class TransactionScan:
         import narwhals.stable.v2 as nw
 
         whole = self.lines.collect_schema()["customer"].is_integer()
-        names = [one for one in map(str, customers) if not whole or one.lstrip("-").isdigit()]
+        names = [
+            one for one in map(str, customers) if not whole or re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", one, re.ASCII)
+        ]
         told = beside(self.lines, "customer", [int(one) for one in names] if whole else names) if names else None
         if told is not None:
             return attrs.evolve(self, lines=self.lines.join(told, on="customer", how="semi"))
@@ -211,7 +213,8 @@ def scan_transactions(
     _check(revenue, quantity, unit_price, margin, cost, time_zone, max_amount, threads, memory)
     import narwhals.stable.v2 as nw
 
-    frame = open_lazy(source, threads=threads, memory=memory)
+    ids = [name for name in (customer, order, line_id) if isinstance(name, str)]
+    frame = open_lazy(source, threads=threads, memory=memory, text=ids)
     roles = {
         "customer": customer,
         "at": at,
@@ -285,7 +288,8 @@ def _account(judged: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
 
 def arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
     """The rows of a small enough table, as numpy arrays."""
-    collected = frame.collect()
+    with engine_errors("the rows"):
+        collected = frame.collect()
     return {name: collected[name].to_numpy() for name in collected.columns}
 
 
@@ -306,7 +310,13 @@ def log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> Tran
         revenue=revenue,
         margin=margin,
         is_return=rows["bought"] == 0,
-        undone_at=undone_at(customers.codes, at, revenue.minor, [rows["pieces"].astype(np.int64)]),
+        undone_at=undone_at(
+            customers.codes,
+            at,
+            revenue.minor,
+            [rows["pieces"].astype(np.int64)],
+            None if orders is None else orders.codes,
+        ),
         line=np.arange(1, n + 1, dtype=np.int64),
         orders=orders,
         currency=currency,
