@@ -86,11 +86,13 @@ class HistoryScan:
         if self.local is not None:
             mine = {name: getattr(self.local, name) for name in alike}
             found = {name: np.concatenate([found[name], mine.get(name, np.ones(len(self.local)))]) for name in found}
-        rows = np.stack([found[name].astype(np.float64) for name in alike], axis=1)
-        distinct, which = np.unique(rows, axis=0, return_inverse=True)
+        # Whole days, so that three numbers are one: a customer has as many repeat purchase days as days at most.
+        frequency, recency, age = (found[name].astype(np.int64) for name in alike)
+        most = int(age.max(initial=0)) + 1
+        distinct, which = np.unique((frequency * most + recency) * most + age, return_inverse=True)
         count = np.bincount(which.reshape(-1), found["customers"], minlength=len(distinct)).astype(np.int64)
         base = Histories.from_arrays(
-            frequency=distinct[:, 0].astype(np.int64), recency_days=distinct[:, 1], age_days=distinct[:, 2]
+            frequency=distinct // most // most, recency_days=distinct // most % most, age_days=distinct % most
         )
         return attrs.evolve(base, as_of=self.as_of), count
 
