@@ -118,8 +118,9 @@ def test_what_learns_from_single_receipts_is_refused_on_a_scan(shop):
 def test_columns_of_a_scan_are_named_too(shop):
     with pytest.raises(ConfigError, match="customer and at"):
         attrs.evolve(shop[1], read={}).run()
-    with pytest.raises(ConfigError, match=r"rt\.scan_transactions"):
-        attrs.evolve(shop[1], read={**NAMES, "tax": "x"}).run()
+    for more in ({}, {"store": "history"}):
+        with pytest.raises(ConfigError, match=r"rt\.scan_transactions[\s\S]*did you mean 'threads'"):
+            attrs.evolve(shop[1], read={**NAMES, "thread": 1}, **more).run()
 
 
 def test_nights_that_read_only_what_is_new_make_the_plans_of_all_receipts(shop, tmp_path):

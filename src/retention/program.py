@@ -176,7 +176,7 @@ class Program:
                 f"[read]: {error}",
                 rule="the keys of [read] are the arguments of "
                 + (_OURS.get(self.reader) or f"the reader {self.reader!r}"),
-                remedy="see its documentation",
+                remedy=_nearest_key(reader.read, self.read),
             ) from None
 
     @property
@@ -345,6 +345,7 @@ class Program:
                 rule="a store takes in tables that are clean in their types",
                 remedy="set reader = 'scan' in [read], or take store out",
             )
+        self.read_log(registry=registry)  # so that a wrong key is told as ever; nothing is read by it
         limits = {name: self.read[name] for name in ("threads", "memory") if name in self.read}
         store = HistoryStore.create(self.store or "", exist_ok=True, **limits)
         asked = self.as_of if as_of is None else as_of
@@ -433,6 +434,12 @@ def _learned_from(log: TransactionLog | TransactionScan, stage: Any, role: str) 
             remedy="name one that needs the histories alone, such as 'bg-nbd' or 'log-t', or use the reader 'receipts'",
         )
     return log
+
+
+def _nearest_key(read: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    known = [name for name in inspect.signature(read).parameters if name != "source"]
+    strange = [name for name in given if name not in known]
+    return nearest(strange[0], known) if strange else "see its documentation"
 
 
 def _read_by(read: Callable[..., Any], who: str, source: Any, **options: Any) -> TransactionLog | TransactionScan:

@@ -167,7 +167,8 @@ def _in_duckdb(found: list[str], parquet: bool, threads: int | None, memory: str
     limits = {"threads": threads, "memory_limit": memory}
     config: dict[str, Any] = {"temp_directory": spill(), "preserve_insertion_order": False}
     connection = duckdb.connect(config=config | {name: most for name, most in limits.items() if most is not None})
-    connection.execute("SET enable_progress_bar = false")
+    with contextlib.suppress(duckdb.Error):  # in a notebook it is off, and may be of no use
+        connection.execute("SET enable_progress_bar = false")
     # The files are known by now: a bracket in a name is a bracket.
     files: Any = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in found]
     if parquet:
@@ -210,9 +211,10 @@ def files_of(path: str) -> list[str]:
         found = sorted(glob.glob(path, recursive=True))
     if not found:
         raise ReadError(
-            f"{where.name}: no such file, and no file that matches",
+            f"{path}: "
+            + ("a folder without such files" if where.is_dir() else "no such file, and no file that matches"),
             rule="a path is a file, a folder with .parquet or .csv files in it, or a pattern that some match",
-            remedy="check the path",
+            remedy=f"check the path, from {Path.cwd().name} on" if not where.is_absolute() else "check the path",
         )
     return found
 
