@@ -8,22 +8,17 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain.days import as_day
-from retention.errors import ReadError
 from retention.frames.lazy import Engine, as_text, lazily
 from retention.frames.table import IntColumn
 from retention.histories.history import Histories
 from retention.records.apart import day_number
-from retention.records.scan import MICRO, TransactionScan, arrays, log_of
+from retention.records.scan import MICRO, MOST, TransactionScan, arrays, log_of, refuse_too_much
 
 if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
 
 __all__ = ["HistoryScan", "summarize_scan"]
-
-
-_MOST = 9e12
-"""Money that is safe to sum as whole millionths in 64 bits."""
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -50,12 +45,7 @@ class HistoryScan:
         columns = arrays(self.frame.drop("first_at", "last_at"))
         first = np.datetime64(self.as_of, "D") - columns["age_days"].astype("timedelta64[D]")
         columns |= {"first_at": first, "last_at": first + columns["recency_days"].astype("timedelta64[D]")}
-        if np.isnan(columns["revenue"].astype(np.float64)).any():
-            raise ReadError(
-                "more money of one customer than can be summed exactly",
-                rule=f"the amounts and margins of a customer, added up without their signs, are at most {_MOST:,.0f}",
-                remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
-            )
+        refuse_too_much(np.isnan(columns["revenue"].astype(np.float64)))
         columns["customer_id"] = as_text(columns["customer_id"])
         few = {} if self.local is None else self.local.columns()
         ids = np.concatenate([columns["customer_id"], *([few["customer_id"]] if few else [])])
@@ -122,14 +112,17 @@ def summarize_scan(scan: TransactionScan, *, as_of: str | dt.date) -> HistorySca
     each = _each(_turns(_in_order(_days(known), scan.engine)))
     orders = nw.col("purchase_days")
     if scan.has_orders or scan.has_times:
-        each, orders = each.join(_orders(known.lines, scan), on="customer", how="left"), nw.col("orders")
+        bought, keys = known.occasions()
+        occasions = bought.group_by(keys).agg(nw.len().alias("rows"))
+        counted_orders = occasions.group_by("customer").agg(nw.len().alias("orders"))
+        each, orders = each.join(counted_orders, on="customer", how="left"), nw.col("orders")
     if few is not None:
         each = few.without(each)
     frequency = nw.col("purchase_days") - 1
 
     def money(micro: Any) -> Any:
         # Null where whole numbers of 64 bits may have wrapped around.
-        return nw.when(nw.col("size") <= _MOST * MICRO).then(micro.cast(nw.Float64) / MICRO)
+        return nw.when(nw.col("size") <= MOST * MICRO).then(micro.cast(nw.Float64) / MICRO)
 
     again = frequency > 0
     frame = each.select(
@@ -264,30 +257,6 @@ def _counted(lines: "nw.LazyFrame[Any]", today: int, engine: Engine) -> "nw.Lazy
         recency_days=(nw.col("day") - nw.col("first_day")).cast(nw.Float64),
         age_days=(today - nw.col("first_day")).cast(nw.Float64),
     )
-
-
-def _orders(lines: "nw.LazyFrame[Any]", scan: TransactionScan) -> "nw.LazyFrame[Any]":
-    """Distinct orders of each customer; rows without an order number are in the order of their time stamp.
-
-    That is told to the second, by its parts: cut off by the engine it may turn into an instant of another zone.
-    """
-    import narwhals.stable.v2 as nw
-
-    kept = lines.filter(nw.col("bought") == 1)
-    second: Any = nw.lit(0)
-    if scan.has_times:
-        hour, minute, second = (
-            getattr(nw.col("at").dt, part)().cast(nw.Int64) for part in ("hour", "minute", "second")
-        )
-        second = (hour * 60 + minute) * 60 + second
-    kept = kept.with_columns(second=second)
-    keys = ["customer", "date", "second"]
-    if scan.has_orders:
-        stamps = {name: nw.when(nw.col("order").is_null()).then(nw.col(name)) for name in ("date", "second")}
-        kept = kept.with_columns(**stamps)
-        keys = ["customer", "order", "date", "second"]
-    distinct = kept.group_by(keys).agg(nw.len().alias("rows"))
-    return distinct.group_by("customer").agg(nw.len().alias("orders"))
 
 
 def _by_partition(scan: TransactionScan, day: dt.date) -> "nw.LazyFrame[Any]":

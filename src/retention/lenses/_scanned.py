@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retention.errors import ReadError
 from retention.frames.lazy import as_text, lazily
 from retention.lenses._figures import SPANS, Cut, Lines
 from retention.records.money import Amounts
-from retention.records.scan import MICRO, TransactionScan, arrays, log_of
+from retention.records.scan import MICRO, MOST, TransactionScan, arrays, log_of, refuse_too_much
 from retention.records.transactions import TransactionLog
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ DECIMALS = 6
 _MONEY = tuple(name + span for name in ("revenue", "margin") for span in SPANS)
 _ORDERS = tuple(f"orders{span}" for span in SPANS)
 _DAYS = ("first_line", "last_line", "first")
-_MOST = 9e12
-"""Money that is safe to sum as whole millionths in 64 bits."""
 
 
 def figures_of(known: TransactionScan, cut: Cut) -> dict[str, NDArray[Any]]:
@@ -41,12 +38,7 @@ def figures_of(known: TransactionScan, cut: Cut) -> dict[str, NDArray[Any]]:
     found = found if few is None else few.without(found)
     columns = arrays(found.with_columns(text=nw.col("customer").cast(nw.String)).sort("text").drop("text"))
     columns["customer_id"] = columns.pop("customer")
-    if np.any(columns.pop("size") > _MOST):
-        raise ReadError(
-            "more money of one customer than can be summed exactly",
-            rule=f"the amounts and margins of a customer, added up without their signs, are at most {_MOST:,.0f}",
-            remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
-        )
+    refuse_too_much(columns.pop("size") > MOST)
     if not known.has_margin:
         columns |= {f"margin{span}": columns[f"revenue{span}"] for span in SPANS}
     columns = _in_order(columns | {"undone": np.zeros(len(columns["customer_id"]), dtype=np.int64)})
@@ -87,7 +79,7 @@ def _by_sums(known: TransactionScan, cut: Cut) -> "nw.LazyFrame[Any]":
     )
     sums = sums.with_columns(size=size(money)) if wide else sums
     each = sums.join(_orders(known, previous, current), on="customer", how="left")
-    fits = nw.col("size") <= _MOST
+    fits = nw.col("size") <= MOST
     return each.select(
         "customer",
         *_DAYS,
@@ -98,33 +90,16 @@ def _by_sums(known: TransactionScan, cut: Cut) -> "nw.LazyFrame[Any]":
 
 
 def _orders(known: TransactionScan, previous: Any, current: Any) -> "nw.LazyFrame[Any]":
-    """One row a customer who bought: her distinct orders, ever and in each period, and the day of the first.
-
-    Rows without an order number are in the order of their time stamp, to the second.
-    """
+    """One row a customer who bought: her distinct orders, ever and in each period, and the day of the first."""
     import narwhals.stable.v2 as nw
 
-    bought = known.lines.filter(nw.col("bought") == 1)
-    keys = ["customer", "date"]
-    if known.has_times:
-        hour, minute, second = (
-            getattr(nw.col("at").dt, part)().cast(nw.Int64) for part in ("hour", "minute", "second")
-        )
-        bought = bought.with_columns(second=(hour * 60 + minute) * 60 + second)
-        keys.append("second")
-    if known.has_orders:
-        unnumbered = {f"{key}_of": nw.when(nw.col("order").is_null()).then(nw.col(key)) for key in keys[1:]}
-        bought = bought.with_columns(
-            orders_previous=_only(previous, 1), orders_current=_only(current, 1), first=nw.col("date"), **unnumbered
-        )
-        orders = bought.group_by("customer", "order", *unnumbered).agg(
-            nw.col("first").min(), nw.col("orders_previous").max(), nw.col("orders_current").max()
-        )
-    else:
-        orders = bought.group_by(keys).agg(nw.len().alias("rows"))
-        orders = orders.with_columns(
-            orders_previous=_only(previous, 1), orders_current=_only(current, 1), first=nw.col("date")
-        )
+    bought, keys = known.occasions()
+    bought = bought.with_columns(
+        first=nw.col("date"), orders_previous=_only(previous, 1), orders_current=_only(current, 1)
+    )
+    orders = bought.group_by(keys).agg(
+        nw.col("first").min(), nw.col("orders_previous").max(), nw.col("orders_current").max()
+    )
     return orders.group_by("customer").agg(
         nw.col("first").min(),
         nw.len().alias("orders"),

@@ -16,7 +16,7 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain.days import as_day
-from retention.errors import ColumnError, ConfigError, nearest
+from retention.errors import ColumnError, ConfigError, ReadError, nearest
 from retention.frames.coded import Coded
 from retention.frames.lazy import Engine, as_text, beside, engine_errors, engine_of, local_time, open_lazy, rest
 from retention.frames.table import IntColumn, Provenance
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
     from retention.records.apart import Few
 
-__all__ = ["TransactionScan", "arrays", "log_of", "scan_transactions"]
+__all__ = ["TransactionScan", "arrays", "log_of", "refuse_too_much", "scan_transactions"]
 
 MICRO = 1_000_000
 """Money is summed as whole millionths: exact, and the same in every engine whatever the order of the rows."""
+
+MOST = 9e12
+"""Money that is safe to sum as whole millionths in 64 bits."""
 
 _REASONS = ("", "missing customer", "missing date", "unreadable amount", "absurd amount")
 
@@ -115,6 +118,26 @@ class TransactionScan:
             return attrs.evolve(self, lines=self.lines.join(told, on="customer", how="semi"))
         wanted = [int(one) for one in names] if whole else names
         return attrs.evolve(self, lines=self.lines.filter(nw.col("customer").is_in(wanted)))
+
+    def occasions(self) -> tuple["nw.LazyFrame[Any]", list[str]]:
+        """The rows of purchases, and the columns that tell a customer's orders apart.
+
+        Rows without an order number are in the order of their time stamp. That is told to the second, by its parts: cut
+        off by the engine it may turn into an instant of another zone.
+        """
+        import narwhals.stable.v2 as nw
+
+        bought = self.lines.filter(nw.col("bought") == 1)
+        stamp = {"on": nw.col("date")}
+        if self.has_times:
+            hour, minute, second = (
+                getattr(nw.col("at").dt, part)().cast(nw.Int64) for part in ("hour", "minute", "second")
+            )
+            stamp["second"] = (hour * 60 + minute) * 60 + second
+        if not self.has_orders:
+            return bought.with_columns(**stamp), ["customer", *stamp]
+        unnumbered = {name: nw.when(nw.col("order").is_null()).then(part) for name, part in stamp.items()}
+        return bought.with_columns(**unnumbered), ["customer", "order", *unnumbered]
 
     def days(self) -> tuple[dt.date, dt.date] | None:
         """The days of the first and the last kept row; None if there is none."""
@@ -291,6 +314,16 @@ def arrays(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
     with engine_errors("the rows"):
         collected = frame.collect()
     return {name: collected[name].to_numpy() for name in collected.columns}
+
+
+def refuse_too_much(beyond: Any) -> None:
+    """A ReadError if the money of any customer is beyond what is summed exactly."""
+    if np.any(beyond):
+        raise ReadError(
+            "more money of one customer than can be summed exactly",
+            rule=f"the amounts and margins of a customer, added up without their signs, are at most {MOST:,.0f}",
+            remedy="set a max_amount that leaves slips of the finger aside, or count in thousands",
+        )
 
 
 def log_of(rows: dict[str, Any], has_orders: bool, currency: str | None) -> TransactionLog:
