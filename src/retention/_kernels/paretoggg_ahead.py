@@ -22,7 +22,7 @@ from retention._kernels.paretoggg_silence import lines, sigmoid
 from retention._kernels.purchases import Rows
 from retention._kernels.quadrature import legendre
 
-__all__ = ["Outlook", "Precision", "among", "arrival", "bursts", "counted", "outlook", "quintic", "windows"]
+__all__ = ["Outlook", "Precision", "among", "arrival", "arrivals", "bursts", "counted", "outlook", "quintic", "windows"]
 
 Floats = NDArray[np.float64]
 Where = NDArray[np.intp]
@@ -35,13 +35,14 @@ _BURSTS = 1e-6  # the share of k, from the least on, that no expectation is told
 
 class Precision(NamedTuple):
     """How fine the rules are: step in zeta, what may be left of a sum, step of the tables, nodes over v, and a pair's
-    share from which it is worth all that."""
+    share from which it is worth all that; and what the steps of near clocks may leave."""
 
     step: float = 0.4
     rest: float = 1e-12
     cell: float = 0.055
     nodes: int = 16
     slight: float = 1e-5
+    steps: float = 1e-8
 
 
 class Outlook(NamedTuple):
@@ -56,6 +57,10 @@ class Outlook(NamedTuple):
     once: Floats
     twice: Floats
     matters: Floats
+
+    def take(self, some: Any) -> "Outlook":
+        """Some of the pairs."""
+        return Outlook(self.p.take(some), *(each[some] for each in self[1:]))
 
 
 def bursts(t: Floats, rows: Rows) -> Floats:
@@ -239,7 +244,8 @@ def windows(o: Outlook, n: float, horizon: float) -> tuple[Floats, Floats, Float
     low = np.minimum.reduce(known) - 5.0 - np.log1p(1 / k)
     high = np.maximum(np.maximum.reduce(known), np.log(n * p.A + H * k) - np.log(a) - end) + 5.0
     high = np.minimum(high, 5.0 + np.log1p(n * k))
-    for _ in range(12):
+    narrow = np.sqrt(1.0 + n * k * a / (n * k + a) + (n > 1) / ramp**2)  # no feature is sharper than 1 / narrow
+    for _ in range(max(12, int(np.log2(np.max((high - low) * narrow))) + 5)):
         middle = (low + high) / 2
         up = slope(middle) > 0
         low, high = np.where(up, middle, low), np.where(up, high, middle)
@@ -265,9 +271,10 @@ def windows(o: Outlook, n: float, horizon: float) -> tuple[Floats, Floats, Float
     return left - 2.0, right + 2.0, low, high, bend
 
 
-def arrival(o: Outlook, n: float, horizon: float, precision: Precision) -> Floats:
-    """P(at least n purchases in the horizon) of each pair, given that she is there."""
-    found = np.zeros(len(o.T))
+def arrivals(
+    o: Outlook, n: float, horizon: float, precision: Precision
+) -> Iterator[tuple[Where, Floats, Floats, Floats]]:
+    """(positions, v, mass, ln P(first gap > H | v)): the n-th purchase ahead by its moment, if she is there for it."""
     if n > 1:
         distinct, which = np.unique(o.p.k, return_inverse=True)
         table = _longer(n, distinct, precision.cell)
@@ -281,15 +288,24 @@ def arrival(o: Outlook, n: float, horizon: float, precision: Precision) -> Float
         k, a, H = (each[some][:, None] for each in (o.p.k, o.p.a, o.p.H))
         short = softplus(-zeta)
         u = end - short
+        v = np.exp(u)
         log_S = np.logaddexp(log_H[some][:, None], u)
         log_y = log_rate[some][:, None] + log_S
         log_f = n * k * log_y - (n * k + a) * softplus(log_y) - front[some][:, None] + (u - log_S)
-        log_f = log_f - o.p.s[some][:, None] * np.log1p(np.exp(u) / later[some][:, None])
+        log_f = log_f - o.p.s[some][:, None] * np.log1p(v / later[some][:, None])
+        longer = np.zeros_like(v)
         if n > 1:
             waited = H[:, 0] > 0
-            log_f[waited] += table(which[some][waited], (u - log_H[some][:, None])[waited])
+            longer[waited] = table(which[some][waited], (u - log_H[some][:, None])[waited])
         # dv / v = (1 - v / horizon) d zeta
-        found[some] = np.einsum("nj,nj->n", w, np.exp(np.minimum(log_f, 300.0) - softplus(zeta)))
+        yield some, v, w * np.exp(np.minimum(log_f + longer, 300.0) - softplus(zeta)), longer
+
+
+def arrival(o: Outlook, n: float, horizon: float, precision: Precision) -> Floats:
+    """P(at least n purchases in the horizon) of each pair, given that she is there."""
+    found = np.zeros(len(o.T))
+    for some, _, mass, _ in arrivals(o, n, horizon, precision):
+        found[some] = mass.sum(axis=1)
     return found
 
 
