@@ -412,7 +412,7 @@ ELSEWHERE = {
 # Rooms of the kernels above, whose functions answer through them.
 PARTS = {
     "bgnbd_ahead", "paretonbd_ahead", "paretonbd_integrals", "paretonbd_likelihood", "paretonbd_tables",
-    "paretoggg_ahead", "paretoggg_grid", "paretoggg_renewals", "paretoggg_silence",
+    "paretoggg_ahead", "paretoggg_clocks", "paretoggg_grid", "paretoggg_renewals", "paretoggg_silence",
 }  # fmt: skip
 
 

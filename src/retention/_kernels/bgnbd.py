@@ -309,11 +309,14 @@ def p_alive(params: Params, rows: Rows, m: int = 0) -> Floats:
         D /= alpha + t_x
         np.log1p(D, out=D)
         D *= r + x
-        D += np.log(a / (b + (np.maximum(x, 1.0) - 1 if m == 0 else x)))
-        small = np.exp(-np.abs(D))
-        alive = np.where(D >= 0, small, 1.0)
-        alive /= 1 + small
-        out[block] = alive if m else np.where(x > 0, alive, 1.0)
+        left = x + b if m else b + (np.maximum(x, 1.0) - 1)
+        D += np.log(np.divide(a, left, out=left), out=left)
+        gone = D >= 0
+        small = np.abs(D, out=D)
+        np.exp(np.negative(small, out=small), out=small)
+        alive = np.divide(np.where(gone, small, 1.0), 1 + small, out=out[block])
+        if m == 0:
+            alive[x == 0] = 1.0
     return out
 
 

@@ -92,7 +92,7 @@ def purchases_ahead(
     quick = _Quick(float(np.min(alpha)), h, delta, second, rough)
     if pairs is not None:
         tables, good = quick.table(float(r), float(a), float(b) + m, pairs.xs, np.log1p(h / (alpha + pairs.ages)))
-        out = [table.ravel()[pairs.entry] if np.ndim(table) else np.zeros(len(x)) for table in tables]
+        out = [table.take(pairs.entry) if np.ndim(table) else np.zeros(len(x)) for table in tables]
         if not good.all():
             poor = np.flatnonzero(~good.ravel()[pairs.entry])
             _, first, its = np.unique(pairs.entry[poor], return_index=True, return_inverse=True)
@@ -220,15 +220,17 @@ class _Quick:
             begin = grid.log_density - (r + low + 1) * growth
             more = grid.log_q - growth
             step, terms, before, since = np.exp(more), begin, -2.0, 0
-            for i in np.flatnonzero(octave == each).tolist():
-                n = float(xs[i]) - low
+            these = np.flatnonzero(octave == each)
+            further = xs[these] - low
+            weights = grid.tails(further)
+            scales = np.einsum("np,np->n", np.exp(grid.log_density + np.outer(further, grid.log_q)), weights)
+            for i, n, weight, scale in zip(these.tolist(), further.tolist(), weights, scales.tolist(), strict=True):
                 since = since + 1 if n == before + 1 and since < 16 else 0
                 if since:
                     terms *= step
                 else:
                     terms = np.exp(begin + n * more)
-                before, weight = n, grid.tails(n)
-                scale = np.exp(grid.log_density + n * grid.log_q) @ weight
+                before = n
                 once[i] = terms @ weight / scale
                 if self.second:
                     twice[i] = (terms * step) @ weight / scale

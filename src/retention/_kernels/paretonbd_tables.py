@@ -22,14 +22,17 @@ def shared(params: Params, rows: Rows, grid: Grid | None = None) -> tuple[Grid |
     """The grid if sharing pays, and the largest x on it: rows with more purchases are integrated one by one. ``grid``
     is that of the rows, if it is known."""
     n = len(rows.x)
-    if n < 16 or any(np.ndim(value) for value in params) or not np.array_equal(rows.x, np.trunc(rows.x)):
+    if n < 16 or any(np.ndim(value) for value in params):
+        return None, -1
+    x = rows.x.astype(np.intp)
+    if not np.array_equal(x, rows.x):
         return None, -1
     if grid is None:
         times, code = levels(np.concatenate([rows.t_x, rows.T]))
         grid = Grid(times, code[:n], code[n:])
     times = grid.times
     # A row's integral costs as much as some 300 entries of a table; a time costs an integral, a step 1,500 entries.
-    counts = np.bincount(rows.x[rows.x <= LONGEST].astype(np.intp), minlength=1)
+    counts = np.bincount(x if x.max() <= LONGEST else x[x <= LONGEST], minlength=1)
     cost = (np.arange(len(counts)) + 1) * (len(times) + 1500.0) + 300.0 * (n - np.cumsum(counts) + len(times))
     most = int(np.argmin(cost))
     if cost[most] > 300.0 * n:

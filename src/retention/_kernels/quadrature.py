@@ -1,7 +1,7 @@
 """Fixed rules for the integrals of the purchase models: averages over a beta, decaying integrals over time."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,12 @@ class BetaGrid(NamedTuple):
     b: float
     step: float
 
-    def tails(self, n: float) -> Floats:
-        """Weights of the points at beta(a, b + n): 1, and at the ends the sum of the geometric series beyond."""
-        weight = np.ones(len(self.p))
-        weight[0] = 1 / -np.expm1(-self.a * self.step)
-        weight[-1] = 1 / -np.expm1(-(self.b + n) * self.step)
+    def tails(self, n: Any) -> Floats:
+        """Weights of the points at beta(a, b + n), a row for each n: 1, and at the ends the sum of the geometric
+        series beyond."""
+        weight = np.ones((*np.shape(n), len(self.p)))
+        weight[..., 0] = 1 / -np.expm1(-self.a * self.step)
+        weight[..., -1] = 1 / -np.expm1(-(self.b + n) * self.step)
         return weight
 
 
