@@ -239,8 +239,8 @@ def _rate_or_column(text: str) -> float | str:
 class _Progress:
     """Stages on standard error, once the run has taken two seconds."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.quiet = arguments.json or getattr(arguments, "quiet", False)
         self.start = time.monotonic()
 
     def __call__(self, stage: str) -> None:
@@ -249,24 +249,23 @@ class _Progress:
             print(f"[{elapsed:5.1f} s] {stage}", file=sys.stderr, flush=True)
 
 
-def _night(arguments: argparse.Namespace, *, remember: bool) -> Any:
+def _night(arguments: argparse.Namespace, progress: _Progress, *, remember: bool) -> Any:
     """One night of the program. Without ``remember`` the journal is read, not written."""
     from retention.journal import Journal
 
     program = _program(arguments)
-    quiet = arguments.json or getattr(arguments, "quiet", False)
     if program.journal is None:
-        return program, program.run(progress=_Progress(quiet))
+        return program, program.run(progress=progress)
     on_a_server = "://" in program.journal
     if not remember:
         if not (on_a_server or Path(program.journal).exists()):
-            return program, program.run(progress=_Progress(quiet))
+            return program, program.run(progress=progress)
         with Journal(program.journal) as journal:
-            return program, program.run(journal=journal, record=False, progress=_Progress(quiet))
+            return program, program.run(journal=journal, record=False, progress=progress)
     if not on_a_server:
         Path(program.journal).parent.mkdir(parents=True, exist_ok=True)
     with Journal(program.journal) as journal:
-        return program, program.run(journal=journal, progress=_Progress(quiet))
+        return program, program.run(journal=journal, progress=progress)
 
 
 def _say(told: object) -> None:
@@ -282,11 +281,12 @@ def _print_json(value: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from retention.plan.vetoes import FAILED
 
-    program, night = _night(arguments, remember=True)
+    progress = _Progress(arguments)
+    program, night = _night(arguments, progress, remember=True)
     for note in night.plan.notes:
         if note.endswith(FAILED):
             print(f"retention: warning: {note}: mend it and run the night again, it is not on file", file=sys.stderr)
-    paths = night.save(arguments.out or program.folder)
+    paths = night.save(arguments.out or program.folder, progress=progress)
     if arguments.json:
         _print_json(night.summary() | {name: str(path) for name, path in paths.items()})
         return
@@ -316,7 +316,7 @@ def _audit(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    _, night = _night(arguments, remember=False)
+    _, night = _night(arguments, _Progress(arguments), remember=False)
     leads = night.plan.lead_list()[: max(arguments.top, 0)]
     rows = [leads.row(i) for i in range(len(leads))]
     if arguments.json:
@@ -331,7 +331,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _why(arguments: argparse.Namespace) -> None:
-    _, night = _night(arguments, remember=False)
+    _, night = _night(arguments, _Progress(arguments), remember=False)
     explanation = night.why(arguments.customer)
     _print_json(explanation.to_dict()) if arguments.json else _say(explanation)
 

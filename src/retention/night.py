@@ -1,6 +1,7 @@
 """One night: all that a run found out and decided, and the ways to hand it on."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,11 @@ from retention.value import Valuation
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Night"]
+__all__ = ["Night", "quiet"]
+
+
+def quiet(stage: str) -> None:
+    """Progress that says nothing."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -55,17 +60,20 @@ class Night:
         replace_file(where, lambda temporary: temporary.write_text(page, encoding="utf-8", newline="\n"))
         return where
 
-    def save(self, folder: "str | PathLike[str]") -> dict[str, Path]:
+    def save(self, folder: "str | PathLike[str]", *, progress: Callable[[str], None] = quiet) -> dict[str, Path]:
         """Write ``plan.csv`` (every customer), ``leads.csv`` (whom to contact) and each report into a folder.
 
         Returns where they are: "plan", "leads", "report" for ``report.html``, and further reports by their names. A
         report that fails is warned about by name and left out. Raises PluginError for two reports of one file.
+        ``progress`` is told the name of each stage as it begins.
         """
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         paths = {"plan": where / "plan.csv", "leads": where / "leads.csv"}
+        progress("writing the plan")
         self.plan.to_csv(paths["plan"])
         self.plan.lead_list().to_csv(paths["leads"])
+        progress("writing reports")
         written = write_reports(self, self.reports, where)
         return paths | {"report" if name == "html" else name: path for name, path in written.items()}
 

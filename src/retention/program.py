@@ -16,7 +16,7 @@ from retention.errors import ConfigError, PluginError, PluginLoadError, nearest
 from retention.histories import HistoryScan, HistoryStore, summarize, take_in_files
 from retention.journal import Journal
 from retention.lenses import audit
-from retention.night import Night
+from retention.night import Night, quiet
 from retention.plan import Budget, OfferStrategy, read_offers
 from retention.plan.policies import policies_from
 from retention.plan.vetoes import FAILED
@@ -42,10 +42,6 @@ __all__ = ["Program"]
 
 
 _OURS = {"receipts": "rt.read_transactions", "scan": "rt.scan_transactions"}
-
-
-def _quiet(stage: str) -> None:
-    """Say nothing."""
 
 
 @frozen(kw_only=True)
@@ -197,7 +193,7 @@ class Program:
         as_of: str | dt.date | None = None,
         journal: Journal | None = None,
         record: bool = True,
-        progress: Callable[[str], None] = _quiet,
+        progress: Callable[[str], None] = quiet,
     ) -> "Night":
         """One night: histories, audit, value, timing, tiers, plan; written to the journal if there is one.
 

@@ -6,6 +6,7 @@ import decimal
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from retention.histories import Histories, summarize
 from retention.histories.pushdown import summarize_scan
 from retention.records import read_transactions
 from retention.records.scan import scan_transactions
-from retention.timing import LogT
-from retention.value import BGCNBD, BGNBD, MBGCNBD, ParetoGGG
+from retention.timing import LogT, anticipate
+from retention.value import BGCNBD, BGNBD, MBGCNBD, ParetoGGG, appraise
 
 AS_OF = dt.date(2011, 2, 20)
 COLUMNS = {"customer": "who", "at": "at", "revenue": "sum"}
@@ -216,6 +217,16 @@ def test_cells_are_refused_by_whatever_reads_gaps():
     assert ParetoGGG().fit_purchases(few).params
     daily = Histories.from_arrays(frequency=[3, 2, 0], recency_days=[3, 2, 0], age_days=[9, 40, 40])
     assert ParetoGGG().fit_purchases(daily).params  # gaps of one day each, whose logs are known to be 0
+
+
+def test_histories_in_an_engine_say_how_they_come_into_memory():
+    base = summarize_scan(scan_transactions(rows_of(1).lazy(), **COLUMNS), as_of=AS_OF)
+    worth = partial(appraise, model="bg-nbd")
+    for ask in (worth, anticipate, BGNBD().fit, BGNBD().fit_purchases, lambda base: base.frequency, len):
+        with pytest.raises(ConfigError, match=r"histories\.collect\(\)"):
+            ask(base)
+    with pytest.raises(AttributeError, match="no 'spelling'"):
+        _ = base.spelling
 
 
 @engines

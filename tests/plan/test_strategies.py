@@ -69,7 +69,10 @@ def test_the_reason_speaks_her_own_numbers(shop):
         currency="EUR",
     )
     first, second = CheckIn().propose(shop.situation(base)).reason[[0, 3]].tolist()
-    assert first == "usually comes every 9 to 12 days, silent for 26; worth 412 EUR a year, 182 EUR at risk"
+    assert first == (
+        "usually comes every 9 to 12 days, silent for 26; "
+        "412 EUR a year at her usual pace, 182 EUR at risk; expected as things stand: 100 EUR in 365 days"
+    )
     assert second.startswith("came once, 400 days ago")
 
 

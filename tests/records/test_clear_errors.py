@@ -68,6 +68,7 @@ def test_a_directory_and_a_missing_file(tmp_path):
     refused(tmp_path / "invoice.csv", ["no file", "did you mean 'invoices.csv'"])
     refused(str(tmp_path / "nowhere" / "invoice.csv"), ["no file"])
     refused("a\0b", ["cannot be opened"])
+    refused(tmp_path / "*.csv", ["no file", "scan_transactions reads patterns"])
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="the superuser may read every file")

@@ -37,7 +37,9 @@ def _open_path(path: Path) -> Source:
     name = path.name or str(path)
     try:
         if path.is_dir():
-            raise ReadError(f"{name} is a directory", rule="a source is one file", remedy="name a file in it")
+            raise ReadError(
+                f"{name} is a directory", rule="a source is one file", remedy="name a file in it, or scan it"
+            )
         data = path.read_bytes()
     except FileNotFoundError as problem:
         raise ReadError(
@@ -69,5 +71,7 @@ def _near_files(path: Path) -> str:
         there = [p.name for p in path.parent.iterdir()][:200] if path.parent.is_dir() else []
     except OSError:
         there = []
+    if any(sign in path.name for sign in "*?["):
+        return 'rt.scan_transactions reads patterns and folders (in a program: reader = "scan")'
     close = nearest(path.name, there)
     return close.split("?")[0] + "?" if close.startswith("did you mean") else "check the path"

@@ -80,8 +80,8 @@ class Manifest:
             told = json.loads(path.read_text(encoding="utf-8"))
             if (told.pop("format"), told.pop("version"), told.pop("money")) != (_FORMAT, _VERSION, _MONEY):
                 raise ValueError("another format or version")
-            if set(told) != {field.name for field in attrs.fields(cls)}:
-                raise ValueError("other words")
+            if odd := set(told) ^ set(attrs.fields_dict(cls)):
+                raise ValueError(f"unknown or missing: {', '.join(sorted(odd))}")
             told["as_of"], told["last_day"] = _day(told["as_of"]), _day(told["last_day"])
             told["shape"] = None if told["shape"] is None else Shape(**told["shape"])
             for name in ("lines", "gone", "histories"):
@@ -103,8 +103,9 @@ class Manifest:
             }
             return cls(**told)
         except (OSError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError) as problem:
+            why = str(problem) if type(problem) is ValueError else type(problem).__name__
             raise ReadError(
-                f"{path.parent.name}: its {MANIFEST} cannot be read ({type(problem).__name__})",
+                f"{path.parent.name}: its {MANIFEST} cannot be read ({why})",
                 rule=f"a history store of version {_VERSION} has one, and knows every word in it",
                 remedy="open it with the version of this package that wrote it, or begin anew from all transactions",
             ) from problem

@@ -8,6 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from retention.domain.days import as_day
+from retention.errors import ConfigError
 from retention.frames.lazy import Engine, as_text, lazily
 from retention.frames.table import IntColumn
 from retention.histories.history import Histories
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 
 __all__ = ["HistoryScan", "summarize_scan"]
+
+
+def _not_here(what: str) -> ConfigError:
+    return ConfigError(
+        f"histories of a scan, asked for their {what}",
+        rule="they stay in the engine until they are collected",
+        remedy="pass histories.collect(); or fit purchases to cells: model.fit_purchases(*histories.cells())",
+    )
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -35,6 +44,14 @@ class HistoryScan:
     local: Histories | None
     as_of: dt.date
     scan: TransactionScan
+
+    def __getattr__(self, name: str) -> Any:
+        if name in attrs.fields_dict(Histories):
+            raise _not_here(name)
+        raise AttributeError(f"histories of a scan have no {name!r}")
+
+    def __len__(self) -> int:
+        raise _not_here("length")
 
     def collect(self) -> Histories:
         """The base in memory, one row a customer in order of her id.

@@ -26,7 +26,7 @@ __all__ = [
     "touches_in_a_year",
     "rhythms",
     "worths",
-    "worths_a_year",
+    "paces",
     "monies",
     "money",
 ]
@@ -161,15 +161,25 @@ def _days(low: float, high: float) -> str:
 
 
 def worths(situation: Situation, rows: IntColumn) -> list[str]:
-    """What each is worth a year and what of it is at risk, in words."""
-    at_risk = monies(situation.outlook.at_risk_per_day[rows] * horizon(situation), situation)
-    return [f"{worth}, {lost} at risk" for worth, lost in zip(worths_a_year(situation, rows), at_risk, strict=True)]
+    """What each brings a year at her usual pace, what of it is at risk, and what is expected as things stand.
+
+    Two models speak here, her clock and the value model, and each figure says whose it is: what she brings while she
+    comes as usual, and what may be expected now that she is late.
+    """
+    days = horizon(situation)
+    at_risk = monies(situation.outlook.at_risk_per_day[rows] * days, situation)
+    expected = monies(situation.valuation.expected_margin[rows], situation)
+    end = f" in {days:.0f} days" if np.isfinite(situation.valuation.horizon_days) else ""
+    return [
+        f"{pace}, {lost} at risk; expected as things stand: {still}{end}"
+        for pace, lost, still in zip(paces(situation, rows), at_risk, expected, strict=True)
+    ]
 
 
-def worths_a_year(situation: Situation, rows: IntColumn) -> list[str]:
-    """What each is worth a year, in words."""
+def paces(situation: Situation, rows: IntColumn) -> list[str]:
+    """What each brings a year while she comes as usual, in words."""
     amounts = situation.outlook.margin_per_day[rows] * 365.0
-    return [f"worth {amount} a year" for amount in monies(amounts, situation)]
+    return [f"{amount} a year at her usual pace" for amount in monies(amounts, situation)]
 
 
 def monies(amounts: FloatColumn, situation: Situation) -> list[str]:

@@ -132,7 +132,7 @@ class NextConnection:
         opens, closes = proposing.window(situation, rows, least_days=1)  # not a day beyond where she begins to look
 
         def tell(whose: IntColumn) -> list[str]:
-            worth = proposing.worths_a_year(situation, whose)
+            worth = proposing.paces(situation, whose)
             told = zip(proposing.rhythms(situation, whose), outlook.p_leaves[whose].tolist(), worth, strict=True)
             return [
                 f"{rhythm}: her next purchase comes into reach, and of such customers "

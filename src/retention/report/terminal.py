@@ -41,7 +41,7 @@ def tell(night: Told, *, top: int = 5) -> str:
         _line(
             "the best",
             f"the top 10 % bring {_share(share[10])} of the margin; {len(night.audit.ranking.quiet_best):,} of the "
-            "best order at most twice a year and are easily forgotten",
+            f"best {_seldom(night)} and are easily forgotten",
         ),
         _line(
             "the base",
@@ -79,6 +79,14 @@ def _sure(worth: Valuation) -> str:
         return ""
     low, high = worth.total_bounds
     return f" ({worth.interval:.0%} interval: {low:,.0f} to {high:,.0f})"
+
+
+def _seldom(night: Told) -> str:
+    """How often the quiet best order; of less than a year nobody knows what a year will bring."""
+    often, days = night.audit.ranking.quiet_orders_per_year, night.base.age_days.max(initial=0)
+    if days >= 365:
+        return "order at most twice a year" if often == 2 else f"order at most {often:g} times a year"
+    return f"have ordered at most {often:g} times in all {days:.0f} days"
 
 
 def _share(value: float) -> str:

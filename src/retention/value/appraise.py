@@ -66,7 +66,13 @@ def appraise(
         >>> (worth.value - net.value).round(2).tolist()
         [4.65, 3.04]
     """
-    _check("histories", histories, lambda: isinstance(histories, Histories), "a base", "summarize a log first")
+    _check(
+        "histories",
+        histories,
+        lambda: isinstance(histories, Histories),
+        "a base",
+        "summarize a log first; of a scan, histories.collect()",
+    )
     _check("horizon_days", horizon_days, lambda: 0 < horizon_days < math.inf, "a positive number of days", "365")
     _check("discount_rate", discount_rate, lambda: 0 <= discount_rate < math.inf, "a yearly rate >= 0", "0.10 is 10 %")
     _check("interval", interval, lambda: 0 < interval < 1, "a share between 0 and 1", "0.90 is 90 %")

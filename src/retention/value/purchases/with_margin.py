@@ -81,7 +81,8 @@ class FittedWithMargin(Fitted):
             raise ModelError(
                 f"value() of a {self.name} model without margins",
                 rule="value needs what a purchase day brings",
-                remedy=f"fit the model, or give {', '.join(self.recipe.margin.names)} to at(...)",
+                remedy="fit(base) fits margins too (cells hold none: collect() a scan's histories), or give "
+                f"{', '.join(self.recipe.margin.names)} to at(...)",
             )
         checked_interval(interval)
         return self.margin, checked_days(days, "horizon_days", checked_rate(rate)), math.log1p(rate) / 365.0
