@@ -23,7 +23,7 @@ from retention.plan.vetoes import VetoCounts, VetoTable
 
 __all__ = ["Plan", "LeadList", "NextContacts", "Considered", "Explanation", "basis"]
 
-_CHUNK, _SAMPLE = 50_000, 1_000
+_CHUNK = 50_000
 NOTHING_MEASURED = "no effect has been measured yet; gains are assumptions"
 
 
@@ -380,11 +380,10 @@ def _limit(limit: float | None) -> str:
 def _bytes(values: Any) -> bytes:
     """A column's content, whatever the width of its text or the byte order of the machine."""
     if values.dtype.kind == "U":
-        texts = values.tolist()
-        if 4 * len(set(texts[:_SAMPLE])) < min(len(texts), _SAMPLE):
-            blocks = {text: _blocks([text]) for text in set(texts)}
-            return b"".join(map(blocks.__getitem__, texts))
-        return _blocks(texts)
+        if isinstance(values, Labels) and len(values.labels) <= len(values):
+            blocks = np.asarray([_blocks([text]) for text in values.labels.tolist()], dtype=object)
+            return b"".join(blocks[values.codes])
+        return _blocks(values.tolist())
     if values.dtype.kind == "M":
         return bytes(values.astype("datetime64[m]").astype("<i8").tobytes())
     # Adding zero turns -0.0 into 0.0, which a reader cannot tell apart.
