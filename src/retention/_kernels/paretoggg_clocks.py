@@ -22,15 +22,16 @@ __all__ = ["counts", "sharp"]
 Floats = NDArray[np.float64]
 Where = NDArray[np.intp]
 
-_MOST, _WORK = 1000.0, 3e5  # purchases that are counted one by one, and that number times the root of k
+_MOST, _WORK = 4000.0, 4e5  # purchases that are counted one by one, and that number times the root of k
+_REST = 1e-12
 _AMONG = 20  # nodes over the first n - 1 purchases
 
 
 def _due(o: Outlook, horizon: float) -> Floats:
     """More purchases than she can make in the horizon, as good as certainly."""
     p = o.p
-    spare = 1 + 10 / np.sqrt(p.k)
-    fastest = (p.a + 9 * np.sqrt(p.a) + 40) / p.A  # her rate
+    spare = 1 + 7 / np.sqrt(p.k)
+    fastest = (p.a + 7 * np.sqrt(p.a) + 28) / p.A  # her rate
     with np.errstate(divide="ignore"):
         due = np.minimum(fastest * horizon, (p.H + horizon) / p.H)
     return np.asarray(due * spare + 2)
@@ -58,11 +59,12 @@ def counts(
     going, n = np.arange(size), 0
     while len(going):
         n += 1
-        of = o.take(going)
+        of, last = o.take(going), np.zeros(size)
         for some, v, mass, longer in arrivals(of, float(n), horizon, precision):
             at = going[some]
             faded = mass * np.exp(-delta * v)
-            mean[at] += faded.sum(axis=1)
+            last[at] = faded.sum(axis=1)
+            mean[at] += last[at]
             if n == 1:
                 first[at] = mass.sum(axis=1)
             if second:
@@ -71,7 +73,7 @@ def counts(
                 k, H = of.p.k[some][:, None], of.p.H[some][:, None]
                 before = n - 1.0 if delta == 0 else _before(float(n), k, H, v, delta, longer)
                 both[at] += 2 * (faded * before).sum(axis=1)
-        going = going[n < due[going]]
+        going = going[(n < due[going]) & (n**2 * last[going] > _REST * mean[going])]
     return mean, squares, both, first
 
 
