@@ -40,8 +40,8 @@ def _due(o: Outlook, horizon: float) -> Floats:
 def sharp(o: Outlook, horizon: float, delta: float, allowed: float) -> NDArray[np.bool_]:
     """The pairs whose steps would leave errors above ``allowed``, and whose purchases can be counted.
 
-    The largest errors seen, relative ones: by ``paretoggg_renewals`` 1e-5 at k = 100, 1e-12 at 30; here, of discounted
-    pairs of purchases, 1e-2 times the square of what a gap's discount strays by.
+    Relative errors seen: by ``paretoggg_renewals`` 1e-5 at k = 100 (7e-5 of newcomers), 1e-12 at 30; here, of
+    discounted pairs of purchases, 1e-2 times the square of what a gap's discount strays by.
     """
     p, due = o.p, _due(o, horizon)
     steps, strays = 1e-5 * (p.k / 100) ** 4, (delta * np.maximum(p.A / p.a, p.H)) ** 2 / p.k
