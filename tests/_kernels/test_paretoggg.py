@@ -238,17 +238,25 @@ def test_a_silent_newcomer_as_regular_as_a_clock_has_the_forecast_of_a_clock(k, 
     assert told.pairs[0] == pytest.approx(both, rel=room)
 
 
-@pytest.mark.parametrize("T", [0.0, 40.0])
-def test_the_mean_of_the_forecast_is_that_of_its_distribution_for_near_clocks(T):
-    """A newcomer's rate is anybody's guess, her rhythm is not: by the renewal equation alone her mean is 2e-3 off."""
-    params, one = (40.0, 0.1, 0.5, 20.0, 0.4, 30.0), rows([0.0, 0.0, T, 0.0])
-    chances = KERNEL.pmf(params, one, 300.0, 500)[0]
-    n = np.arange(501)
-    assert chances.sum() == pytest.approx(1, abs=1e-12)
-    told = KERNEL.forecast(params, one, 300.0, second=True)
-    assert told.mean[0] == pytest.approx(chances @ n, rel=1e-7)
-    assert told.pairs[0] == pytest.approx(chances @ (n * (n - 1)), rel=1e-7)
-    assert KERNEL.forecast(params, one, 300.0).mean[0] == pytest.approx(chances @ n, rel=1e-7)
+@pytest.mark.parametrize(
+    ("params", "customer", "horizon", "most"),
+    [
+        ((40.0, 0.1, 0.5, 20.0, 0.4, 30.0), (0.0, 0.0, 0.0, 0.0), 300.0, 500),
+        ((40.0, 0.1, 0.5, 20.0, 0.4, 30.0), (0.0, 0.0, 40.0, 0.0), 300.0, 500),
+        ((1e4, 1e4 / 40, 2.0, 2.0, 1e-4, 1e4), (60.0, 60.0, 62.5, 0.0), 100.0, 180),
+    ],
+    ids=["new", "silent", "late"],
+)
+def test_the_forecast_of_near_clocks_is_that_of_its_distribution(params, customer, horizon, most):
+    """A newcomer's rate is anybody's guess, her rhythm is not: by the renewal equation alone her mean is 2e-3 off.
+    One who is late has had one long gap: those to come are as short as ever."""
+    one, n = rows(customer), np.arange(most + 1)
+    chances = KERNEL.pmf(params, one, horizon, most)[0]
+    assert chances.sum() == pytest.approx(1, abs=1e-9)
+    told = KERNEL.forecast(params, one, horizon, second=True)
+    assert told.mean[0] == pytest.approx(chances @ n, rel=1e-6)
+    assert told.pairs[0] == pytest.approx(chances @ (n * (n - 1)), rel=1e-6)
+    assert KERNEL.forecast(params, one, horizon).mean[0] == pytest.approx(chances @ n, rel=1e-6)
 
 
 @pytest.mark.parametrize("k", [30.0, 100.0])

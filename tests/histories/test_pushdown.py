@@ -227,6 +227,7 @@ def test_histories_in_an_engine_say_how_they_come_into_memory():
             ask(base)
     with pytest.raises(AttributeError, match="no 'spelling'"):
         _ = base.spelling
+    assert base
 
 
 @engines

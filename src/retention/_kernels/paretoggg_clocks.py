@@ -27,21 +27,24 @@ _REST = 1e-12
 _AMONG = 20  # nodes over the first n - 1 purchases
 
 
+def _most(o: Outlook, horizon: float) -> Floats:
+    """More purchases than she can make in the horizon, as good as certainly: at the fastest that her rate may be."""
+    fastest = (o.p.a + 7 * np.sqrt(o.p.a) + 28) / o.p.A
+    return np.asarray(fastest * horizon * (1 + 7 / np.sqrt(o.p.k)) + 2)
+
+
 def _due(o: Outlook, horizon: float) -> Floats:
-    """More purchases than she can make in the horizon, as good as certainly."""
-    p = o.p
-    spare = 1 + 7 / np.sqrt(p.k)
-    fastest = (p.a + 7 * np.sqrt(p.a) + 28) / p.A  # her rate
+    """How many will have to be counted, about: where little is known of her rate, her silence says that it is low."""
     with np.errstate(divide="ignore"):
-        due = np.minimum(fastest * horizon, (p.H + horizon) / p.H)
-    return np.asarray(due * spare + 2)
+        waited = np.maximum((o.p.H + horizon) / o.p.H, 1 + horizon * o.p.a / o.p.A)
+    return np.asarray(np.minimum(_most(o, horizon), waited * (1 + 7 / np.sqrt(o.p.k)) + 2))
 
 
 def sharp(o: Outlook, horizon: float, delta: float, allowed: float) -> NDArray[np.bool_]:
     """The pairs whose steps would leave errors above ``allowed``, and whose purchases can be counted.
 
-    Relative errors seen: by ``paretoggg_renewals`` 1e-5 at k = 100 (7e-5 of newcomers), 1e-12 at 30; here, of
-    discounted pairs of purchases, 1e-2 times the square of what a gap's discount strays by.
+    Relative errors seen: by ``paretoggg_renewals`` 1e-5 at k = 100 (7e-5 of newcomers), 1e-12 at 30 (1e-6 where the
+    horizon is a thousand gaps); here, of discounted pairs, 1e-2 times the square of what a gap's discount strays by.
     """
     p, due = o.p, _due(o, horizon)
     steps, strays = 1e-5 * (p.k / 100) ** 4, (delta * np.maximum(p.A / p.a, p.H)) ** 2 / p.k
@@ -55,7 +58,7 @@ def counts(
     """As ``paretoggg_renewals.means`` tells them: (mean, squares, pairs, P(any))."""
     size = len(o.T)
     mean, squares, both, first = (np.zeros(size) for _ in range(4))
-    due = _due(o, horizon)
+    most = _most(o, horizon)
     going, n = np.arange(size), 0
     while len(going):
         n += 1
@@ -73,7 +76,7 @@ def counts(
                 k, H = of.p.k[some][:, None], of.p.H[some][:, None]
                 before = n - 1.0 if delta == 0 else _before(float(n), k, H, v, delta, longer)
                 both[at] += 2 * (faded * before).sum(axis=1)
-        going = going[(n < due[going]) & (n**2 * last[going] > _REST * mean[going])]
+        going = going[(n < most[going]) & (n**2 * last[going] > _REST * mean[going])]
     return mean, squares, both, first
 
 

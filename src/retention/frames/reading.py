@@ -71,7 +71,7 @@ def _near_files(path: Path) -> str:
         there = [p.name for p in path.parent.iterdir()][:200] if path.parent.is_dir() else []
     except OSError:
         there = []
-    if any(sign in path.name for sign in "*?["):
-        return 'rt.scan_transactions reads patterns and folders (in a program: reader = "scan")'
+    if "*" in path.name:
+        return "name one file; rt.scan_transactions reads patterns of receipts (in a program: reader = 'scan')"
     close = nearest(path.name, there)
     return close.split("?")[0] + "?" if close.startswith("did you mean") else "check the path"

@@ -53,6 +53,9 @@ class HistoryScan:
     def __len__(self) -> int:
         raise _not_here("length")
 
+    def __bool__(self) -> bool:
+        return True
+
     def collect(self) -> Histories:
         """The base in memory, one row a customer in order of her id.
 
