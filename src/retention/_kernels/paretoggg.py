@@ -16,6 +16,7 @@ without a horizon, where customers are; at extreme points 5e-7 of these, 2e-7 of
 the chances of 1 to 3 purchases. What is next to impossible keeps its digits, down to the smallest floats, but not in
 ``rough``, whose bounds are 2e-3 of what is not. Purchases of near clocks (k of hundreds and more) are not counted one
 by one where thousands might be due: errors of their means of 5e-5 were seen, 3e-4 at k = 1e5.
+Discounted pairs of theirs may still ask for more memory than there is (k of millions): an error, no wrong number.
 
 Bursts are counted in full: numbers of purchases hang on k near 0. With c = t + x, and one more after a silence, the
 model's own mean is infinite where c <= 1 and its variance where c <= 2 (a new customer if t <= 2): what is told then
